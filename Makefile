@@ -1,0 +1,48 @@
+# The commands people use; each creates what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check format bench screenshot clean
+
+run: $(VENV)/.run
+	$(BIN)/ticker serve --config config.yaml
+
+test: $(VENV)/.dev $(VENV)/.browser
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benches.board
+
+screenshot: $(VENV)/.dev $(VENV)/.browser
+	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.run
+
+# Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests
+$(VENV)/.browser: $(VENV)/.dev scripts/install-browser
+	scripts/install-browser $(BIN)
+	touch $@

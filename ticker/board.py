@@ -1,0 +1,221 @@
+"""The board: what everybody sees, and what leads there from any earlier seq.
+
+Readings of feeds go in with ``apply``, which only remembers them; ``flush`` compares the rows they
+touch with what was published, and gives what changed one new seq. Every field remembers the seq at
+which it last changed, and symbols are kept in the order of their last change, so ``since`` walks
+only what is newer than the viewer: its cost grows with what changed, not with the board.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Container, Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from ticker import diff, fields
+from ticker.diff import Patch, Row, Rows
+from ticker.quality import Quality, of_row
+
+TOMBSTONE_SECONDS = 600.0
+TOMBSTONE_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What leads from seq ``prev`` to seq ``seq``."""
+
+    prev: int
+    seq: int
+    rows: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole state at ``seq``; ``rows`` is the board's own, to be encoded before it moves on."""
+
+    seq: int
+    rows: Mapping[str, Row]
+
+
+Answer = Diff | Snapshot | None
+
+
+@dataclass(slots=True)
+class _Source:
+    """What one feed last said, and how far that can be trusted."""
+
+    rows: Rows
+    quality: Quality = Quality.LIVE
+    late: frozenset[str] = frozenset()
+
+
+class Board:
+    """Rows by symbol, from one or more feeds, with a seq per published change.
+
+    Where two feeds fill the same row, the one named first in ``feeds`` wins field by field.
+    """
+
+    def __init__(self, feeds: Iterable[str], *, tombstone_limit: int = TOMBSTONE_LIMIT) -> None:
+        self.seq = 0
+        self._sources = {name: _Source({}) for name in feeds}
+        self._rows: Rows = {}
+        self._dirty: dict[str, None] = {}  # a set that keeps the order of arrival
+        # symbol -> field -> seq of last change, in order of the row's last change; outlives the row
+        self._stamps: dict[str, dict[str, int]] = {}
+        self._changed: dict[str, int] = {}  # symbol -> seq of last change, oldest first
+        self._tombstones: deque[tuple[str, int, float]] = deque()
+        self._tombstone_limit = tombstone_limit
+        self._horizon = 0  # whoever is older cannot be told what was removed
+
+    # -- in
+
+    def apply(
+        self,
+        feed: str,
+        rows: Mapping[str, Row],
+        *,
+        complete: bool = False,
+        kept: Container[str] = (),
+    ) -> None:
+        """Take a reading of ``feed``: whole rows by symbol, never changed afterwards by anyone.
+
+        ``complete`` says that the feed has no other rows: those it had before go, except ``kept``.
+        Nothing is compared with what was published until ``flush``.
+        """
+        source = self._sources[feed]
+        known = source.rows
+        for symbol, row in rows.items():
+            if known.get(symbol) != row:
+                known[symbol] = row
+                self._dirty[symbol] = None
+        if complete and len(known) > len(rows):
+            self.remove(feed, [s for s in known if s not in rows and s not in kept])
+
+    def remove(self, feed: str, symbols: Iterable[str]) -> None:
+        """Forget what ``feed`` said of ``symbols``."""
+        known = self._sources[feed].rows
+        for symbol in symbols:
+            if known.pop(symbol, None) is not None:
+                self._dirty[symbol] = None
+
+    def rate(self, feed: str, quality: Quality, late: Set[str] = frozenset()) -> None:
+        """Say how far ``feed`` can be trusted, and which of its rows are late on their own."""
+        source = self._sources[feed]
+        if quality is not source.quality:
+            self._dirty.update(dict.fromkeys(source.rows))
+        else:
+            self._dirty.update(dict.fromkeys(late ^ source.late))
+        source.quality, source.late = quality, frozenset(late)
+
+    def flush(self, now: float) -> Diff | None:
+        """Publish what changed since the last flush, if anything did. ``now`` is in seconds."""
+        if not self._dirty:
+            return None
+        seq = self.seq + 1
+        patch: Patch = {}
+        for symbol in self._dirty:
+            new = self._compose(symbol)
+            old = self._rows.get(symbol)
+            if new is None:
+                if old is not None:
+                    self._bury(symbol, seq, now)
+                    patch[symbol] = None
+                continue
+            stamps = self._stamps.setdefault(symbol, {})
+            # a row that comes back clears what it had before: see diff.merge
+            fresh = old is None
+            change = {**dict.fromkeys(stamps), **new} if fresh else diff.compare(old or {}, new)
+            if change or fresh:
+                patch[symbol] = change
+                self._rows[symbol] = new
+                self._stamp(symbol, change, seq)
+        self._dirty.clear()
+        self._expire(now)
+        if not patch:
+            return None
+        self.seq = seq
+        return Diff(seq - 1, seq, patch)
+
+    # -- out
+
+    def since(self, seq: int) -> Answer:
+        """Return what a viewer at ``seq`` lacks: nothing, one diff, or all there is."""
+        if seq == self.seq:
+            return None
+        if seq < self._horizon or seq > self.seq:
+            return self.snapshot()
+        patch: Patch = {}
+        for symbol in reversed(self._changed):
+            if self._changed[symbol] <= seq:
+                break
+            row = self._rows.get(symbol)
+            if row is None:
+                patch[symbol] = None
+            else:
+                stamps = self._stamps[symbol]
+                patch[symbol] = {f: row.get(f) for f, changed in stamps.items() if changed > seq}
+        return Diff(seq, self.seq, patch)
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole published state."""
+        return Snapshot(self.seq, self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def symbols(self, feed: str) -> Collection[str]:
+        """Return the symbols that ``feed`` fills."""
+        return self._sources[feed].rows.keys()
+
+    def older(self, feed: str, moment: int) -> set[str]:
+        """Return symbols whose row from ``feed`` has a ``time`` before ``moment`` (epoch ms)."""
+        rows = self._sources[feed].rows.items()
+        return {symbol for symbol, row in rows if row.get("time", moment) < moment}
+
+    # -- inside
+
+    def _compose(self, symbol: str) -> Row | None:
+        """Return the row as its feeds, derivation and quality make it; None when no feed has it."""
+        row: dict[str, Any] | None = None
+        quality = Quality.LIVE
+        for source in self._sources.values():
+            said = source.rows.get(symbol)
+            if said is None:
+                continue
+            own = of_row(said, source.quality, late=symbol in source.late)
+            if row is None:
+                row, quality = dict(said), own
+            else:
+                row = {**said, **row}
+                quality = max(quality, own, key=lambda q: q.rank)
+        if row is None:
+            return None
+        row.update(fields.derive(row))
+        row.pop("quality", None)
+        if quality is not Quality.LIVE:
+            row["quality"] = quality.value
+        return row
+
+    def _stamp(self, symbol: str, changed: Iterable[str], seq: int) -> None:
+        stamps = self._stamps[symbol]
+        for field in changed:
+            stamps[field] = seq
+        self._changed.pop(symbol, None)
+        self._changed[symbol] = seq
+
+    def _bury(self, symbol: str, seq: int, now: float) -> None:
+        del self._rows[symbol]
+        self._stamp(symbol, list(self._stamps[symbol]), seq)
+        self._tombstones.append((symbol, seq, now))
+
+    def _expire(self, now: float) -> None:
+        """Drop old tombstones: who was away that long gets a snapshot, which says the same."""
+        while self._tombstones:
+            symbol, seq, at = self._tombstones[0]
+            if len(self._tombstones) <= self._tombstone_limit and now - at <= TOMBSTONE_SECONDS:
+                return
+            self._tombstones.popleft()
+            if symbol not in self._rows and self._changed.get(symbol) == seq:
+                del self._stamps[symbol], self._changed[symbol]
+                self._horizon = seq

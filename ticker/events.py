@@ -1,0 +1,84 @@
+"""The twin of ``/ws`` as Server-Sent Events: the same messages, one way, resumed by event id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from ticker import protocol
+from ticker.hub import Hub, Refused
+from ticker.protocol import CloseCode, Frame
+from ticker.transport import CLOSE_SECONDS
+
+RETRY_MS = 3000
+
+
+def _nothing() -> None:
+    """Do nothing: nobody listens yet."""
+
+
+class EventConnection:
+    """A viewer's connection that is one HTTP response: one frame on its way at a time."""
+
+    def __init__(self) -> None:
+        self.writable = True
+        self.on_writable: Callable[[], None] = _nothing
+        self.on_lost: Callable[[], None] = _nothing
+        self._next: Frame | None = None
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._task: asyncio.Task[object] | None = None
+
+    def write(self, frame: Frame) -> None:
+        """Put ``frame`` on its way."""
+        self._next, self.writable = frame, False
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Return at once: nothing is ever read from such a viewer."""
+
+    def pending(self) -> int:
+        """Return 0: the server does not tell."""
+        return 0
+
+    def close(self, code: CloseCode) -> None:  # noqa: ARG002 - an HTTP response has no codes
+        """End the response; cut it off when the viewer does not read."""
+        self._closed = True
+        self._wake.set()
+        if self._task is not None and not self.writable:
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._task.cancel)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield the frames; asked for the next, the one before has been taken by the server."""
+        self._task = asyncio.current_task()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            frame, self._next = self._next, None
+            if frame is not None:
+                yield frame
+            if self._closed:
+                return
+            if self._next is None:
+                self.writable = True
+                self.on_writable()
+
+
+async def stream(hub: Hub, boards: Sequence[str], last_id: str | None) -> AsyncIterator[bytes]:
+    """Yield the events for a viewer of ``boards`` that has seen everything up to ``last_id``."""
+    connection = EventConnection()
+    viewer = hub.join(connection)
+    epoch, _, seq = (last_id or "").partition(":")
+    try:
+        for board in boards:
+            live = hub.boards.get(board)
+            resumes = live is not None and live.epoch == epoch and seq.isdigit() and len(seq) < 19
+            known = {"epoch": epoch, "seq": int(seq)} if resumes else {}
+            hub.subscribe(viewer, protocol.Subscribe.model_validate({"board": board, **known}))
+        yield b"retry: %d\n\n" % RETRY_MS
+        async for frame in connection.frames():
+            yield frame.event
+    except Refused as refused:
+        yield protocol.error(refused.code, str(refused)).event
+    finally:
+        hub.leave(viewer)

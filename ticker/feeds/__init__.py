@@ -1,0 +1,58 @@
+"""Feeds: each reads one outside thing and returns rows. They know no board and no viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ticker.diff import Rows
+
+REASONS_KEPT = 20
+"""Rejected rows are all counted; so many are remembered with their reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that could not be mapped: its symbol, or its place where it has none, and why."""
+
+    symbol: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"row '{self.symbol}': {self.why}"
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one look at a source gave."""
+
+    rows: Rows = field(default_factory=dict)
+    """Whole rows by symbol, never changed afterwards."""
+    complete: bool = False
+    """Whether the source has no other rows."""
+    kept: set[str] = field(default_factory=set)
+    """Symbols asked for whose row was unusable this time: what is known of them stays."""
+    rejected: int = 0
+    """Rows that could not be mapped."""
+    rejections: Sequence[Rejection] = ()
+    """The first of them."""
+    trouble: str | None = None
+    """What went wrong with a part of the reading, in words."""
+    retry_after: float | None = None
+    """When the source asked to be asked again, in seconds from now."""
+    ended: bool = False
+    """Whether nothing more will come."""
+
+
+class Feed(Protocol):
+    """One source. ``read`` is called again and again, never while it is still running."""
+
+    async def read(self, now: float) -> Reading | None:
+        """Look at the source; ``now`` is in epoch seconds.
+
+        None means that the source confirmed what it said before. Raises FeedError.
+        """
+
+    async def close(self) -> None:
+        """Release what the feed holds."""

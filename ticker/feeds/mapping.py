@@ -1,0 +1,262 @@
+"""A document -> rows, as the config's paths say. General: it knows no provider.
+
+A row that cannot be mapped is rejected with its reason, the others go on; a document that is not
+what was configured raises MappingError, so that a wrong page never empties a board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from ticker import fields
+from ticker.config import FieldRule, RowMapping
+from ticker.diff import Row, Rows
+from ticker.errors import FeedError, MappingError
+from ticker.feeds import REASONS_KEPT, Rejection, values
+from ticker.feeds.values import describe
+from ticker.fields import Kind
+from ticker.scalars import SYMBOL_LIMIT
+
+
+class Place(NamedTuple):
+    """Where a path is read: the row, its member's name, the url's symbol, the document."""
+
+    row: Any
+    key: str | None
+    symbol: str | None
+    root: Any
+
+
+Reader = Callable[[Place], Any]
+
+
+@dataclass(slots=True)
+class Mapped:
+    """What a document gave."""
+
+    rows: Rows = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    """Symbols whose row was rejected."""
+    rejected: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+
+    def reject(self, symbol: str, why: str) -> None:
+        """Count a row that could not be mapped, and remember the first ones."""
+        self.rejected += 1
+        self.refused.add(symbol)
+        if len(self.rejections) < REASONS_KEPT:
+            self.rejections.append(Rejection(symbol[:SYMBOL_LIMIT], why))
+
+
+class Mapper:
+    """Maps documents by one feed's settings.
+
+    ``single`` makes the document itself the row where the config names no ``rows``; ``cumulative``
+    takes it for news about rows, not for the list of all of them, where the config says neither.
+    """
+
+    def __init__(
+        self, settings: RowMapping, *, single: bool = False, cumulative: bool = False
+    ) -> None:
+        self._settings = settings
+        self._rows_path = settings.rows or ("[@]" if single else "@")
+        self._rows = reader(self._rows_path)
+        self._where = reader(settings.where) if settings.where else None
+        self._check = reader(settings.check) if settings.check else None
+        self._key_path = settings.key or (
+            "@symbol" if "{symbol}" in getattr(settings, "url", "") else "symbol"
+        )
+        self._key = reader(self._key_path)
+        self._fields = [
+            (name, rule.path, reader(rule.path), _converter(name, rule, settings.timezone))
+            for name, rule in settings.fields.items()
+        ]
+        self._only = frozenset(settings.only)
+        self._skip = frozenset(settings.skip)
+        self._keep_blanks = (settings.blanks or ("keep" if cumulative else "clear")) == "keep"
+        self._merge = (settings.duplicates or ("merge" if cumulative else "reject")) == "merge"
+        self.removes_missing = (
+            settings.missing or ("keep" if cumulative else "remove")
+        ) == "remove"
+        needs_last = "last" in settings.fields and not self._keep_blanks
+        default = ["last"] if needs_last else []
+        self._required = default if settings.required is None else settings.required
+
+    def map(self, document: Any, *, before: Mapping[str, Row], symbol: str | None = None) -> Mapped:
+        """Return the rows of ``document``. ``before`` is what kept blanks are filled from.
+
+        Raises MappingError when the document is not what was configured.
+        """
+        self._examine(document, symbol)
+        mapped = Mapped()
+        count = 0
+        for place in self._places(document, symbol):
+            count += 1
+            self._map_row(place, count, mapped, before)
+        if mapped.rejected and not mapped.rows:
+            first = mapped.rejections[0]
+            raise FeedError(f"none of {mapped.rejected} rows could be mapped; first: {first}")
+        if not mapped.rows and self._settings.empty == "error":
+            what = f"none of {count} rows is left by where, only and skip" if count else "no rows"
+            raise FeedError(
+                f"{what} at '{self._rows_path}'; if that is normal write `empty: allow`"
+            )
+        return mapped
+
+    def _examine(self, document: Any, symbol: str | None) -> None:
+        """Raise FeedError when the config's ``check`` is not true of the document."""
+        if self._check is None:
+            return
+        try:
+            found = self._check(Place(document, None, symbol, document))
+        except ValueError as error:
+            raise FeedError(f"check '{self._settings.check}': {error}") from None
+        if not _true(found):
+            raise FeedError(f"check '{self._settings.check}' is not true{_said(document)}")
+
+    def _places(self, document: Any, symbol: str | None) -> Iterator[Place]:
+        """Yield each row of the document with what is around it."""
+        try:
+            found = self._rows(Place(document, None, symbol, document))
+        except ValueError as error:
+            raise FeedError(f"rows '{self._rows_path}': {error}") from None
+        if not isinstance(found, (dict, list)):
+            got = describe(found) + _said(document)
+            raise MappingError(self._rows_path, "a list or an object", got)
+        if len(found) > self._settings.max_rows:
+            most = self._settings.max_rows
+            raise MappingError(self._rows_path, f"at most {most} rows", str(len(found)))
+        if isinstance(found, dict):
+            for key, row in found.items():
+                yield Place(row, key, symbol, document)
+        else:
+            for row in found:
+                yield Place(row, None, symbol, document)
+
+    def _map_row(self, place: Place, count: int, mapped: Mapped, before: Mapping[str, Row]) -> None:
+        symbol = place.key or place.symbol or f"#{count}"
+        try:
+            if self._where is not None and not _true(self._where(place)):
+                return
+            symbol = _symbol(self._key(place), self._key_path, place)
+            if symbol in self._skip or (self._only and symbol not in self._only):
+                return
+            if symbol in mapped.rows and not self._merge:
+                mapped.reject(symbol, "the symbol came twice; the first row counts")
+                return
+            row = self._row(place)
+            if self._keep_blanks or symbol in mapped.rows:
+                row = {**(mapped.rows.get(symbol) or before.get(symbol) or {}), **row}
+            self._demand(row, place)
+        except ValueError as error:
+            mapped.reject(symbol, str(error))
+            return
+        mapped.rows[symbol] = row
+
+    def _row(self, place: Place) -> Row:
+        row: Row = {}
+        for name, path, read, convert in self._fields:
+            try:
+                value = convert(read(place))
+            except ValueError as error:
+                raise ValueError(f"{name} at '{path}': {error}") from None
+            if value is not None:
+                row[name] = value
+        return row
+
+    def _demand(self, row: Row, place: Place) -> None:
+        """Raise ValueError when a row has nothing in it, or lacks what it must have."""
+        if not row and not isinstance(place.row, (dict, list)):
+            raise ValueError(f"expected an object, got {describe(place.row)}")
+        if not row:
+            raise ValueError(f"no value for any of {', '.join(self._settings.fields)}")
+        for name in self._required:
+            if name not in row:
+                path = self._settings.fields[name].path if name in self._settings.fields else name
+                raise ValueError(f"{name}: no value at '{path}'")
+
+
+def reader(path: str) -> Reader:
+    """Return a function that reads ``path`` (see ``scalars.compile_path``) at a place.
+
+    It raises ValueError where the path cannot be applied.
+    """
+    if path == "@key":
+        return lambda place: place.key
+    if path == "@symbol":
+        return lambda place: place.symbol
+    if path == "$":
+        return lambda place: place.root
+    from_root = path.startswith("$.")
+    expression = jmespath.compile(path.removeprefix("$."))
+    if expression.parsed["type"] == "field" and not from_root:  # by far the most common: no walk
+        name = expression.parsed["value"]
+        return lambda place: place.row.get(name) if isinstance(place.row, dict) else None
+
+    def search(place: Place) -> Any:
+        try:
+            return expression.search(place.root if from_root else place.row)
+        except JMESPathError as error:
+            raise ValueError(str(error).splitlines()[0]) from None
+
+    return search
+
+
+def _converter(name: str, rule: FieldRule, timezone: str) -> Callable[[Any], Any]:
+    """Return what turns a raw value into the field's, by the rule and the field's name."""
+    kind = rule.kind or (Kind.TIME if rule.format else fields.kind_of(name))
+    zone = ZoneInfo(timezone)
+    words = rule.map
+
+    def convert(raw: Any) -> Any:
+        if words and raw is not None and not isinstance(raw, (dict, list)):
+            raw = words.get(values.text(raw) or "", raw)
+        if kind is Kind.TIME:
+            return values.time_ms(raw, zone, rule.format)
+        value = values.convert(raw, kind)
+        if rule.scale != 1 and fields.is_number(value):
+            return float(f"{value * rule.scale:.12g}")  # 0.07 * 100 is 7, not 7.000000000000001
+        return value
+
+    return convert
+
+
+def _symbol(raw: Any, path: str, place: Place) -> str:
+    if raw is None or isinstance(raw, (bool, dict, list)):
+        if not isinstance(place.row, (dict, list)):
+            raise ValueError(f"expected an object, got {describe(place.row)}")
+        raise ValueError(f"no symbol: expected text at '{path}', got {describe(raw)}")
+    symbol = str(raw).strip()
+    if not 0 < len(symbol) <= SYMBOL_LIMIT:
+        raise ValueError(f"expected a symbol of 1 to {SYMBOL_LIMIT} characters, got {len(symbol)}")
+    if not symbol.isprintable():
+        raise ValueError(f"expected a printable symbol, got {symbol!r}")
+    return symbol
+
+
+def _true(value: Any) -> bool:
+    """Whether JMESPath counts a value as true: numbers are, whatever they are."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _said(document: Any) -> str:
+    """Return the message that many sources put into a document which is not what was asked for."""
+    if isinstance(document, dict):
+        for name in (
+            "description",
+            "message",
+            "msg",
+            "error",
+            "Error Message",
+            "Information",
+            "Note",
+        ):
+            if isinstance(document.get(name), str) and document[name].strip():
+                return f"; the source says: {document[name].strip()[:120]}"
+    return ""

@@ -1,0 +1,278 @@
+"""The `poll` feed: reads a URL, or one per symbol, politely.
+
+Politely means: conditional requests, one reading at a time, a bound on time, size, redirects and
+requests under way; what a source asks for in Retry-After is passed on to the schedule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http import HTTPStatus
+from socket import gaierror
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ticker import __version__
+from ticker.config import PollFeed as PollSettings
+from ticker.diff import Rows
+from ticker.errors import FeedError
+from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode
+from ticker.feeds.mapping import Mapped, Mapper
+
+REDIRECT_LIMIT = 5
+RETRY_AFTER_LIMIT = 3600.0
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one request and its response were, for people who look at a feed."""
+
+    status: int
+    headers: httpx.Headers
+    size: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Target:
+    """One URL: its symbol, what makes the next request conditional, what it gave last."""
+
+    url: str
+    symbol: str | None
+    validators: dict[str, str] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
+    answered: bool = False
+
+
+class PollFeed:
+    """Polls as ``settings`` say. ``transport`` replaces the network (unit tests)."""
+
+    def __init__(
+        self, settings: PollSettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._mapper = Mapper(settings, single=settings.per_symbol)
+        self._targets = [
+            _Target(settings.url.replace("{symbol}", quote(symbol, safe="")), symbol)
+            for symbol in settings.symbols
+        ] or [_Target(settings.url, None)]
+        self._permits = asyncio.Semaphore(settings.concurrency)
+        self.exchanges: list[Exchange] = []
+
+    async def read(self, now: float) -> Reading | None:  # noqa: ARG002 - the network keeps time
+        """Poll every URL; fail only when none of them gave anything."""
+        self.exchanges = []
+        deadline = asyncio.get_running_loop().time() + self._settings.deadline
+        outcomes = await asyncio.gather(
+            *(self._poll(target, deadline) for target in self._targets), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, FeedError):
+                raise outcome
+        errors = [outcome for outcome in outcomes if isinstance(outcome, FeedError)]
+        if len(errors) == len(self._targets):
+            raise self._whole_failure(errors)
+        if not errors and not any(outcomes):
+            return None
+        return self._reading(outcomes, errors)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    def _reading(
+        self, outcomes: Sequence[Mapped | BaseException | None], errors: Sequence[FeedError]
+    ) -> Reading:
+        """Put together what the targets gave; those that gave nothing new keep what they had."""
+        reading = Reading(complete=self._mapper.removes_missing)
+        rejections: list[Rejection] = []
+        for target, outcome in zip(self._targets, outcomes, strict=True):
+            reading.rows.update(target.rows)
+            if isinstance(outcome, FeedError):
+                reading.kept.update(target.rows or ([target.symbol] if target.symbol else []))
+                rejections.append(Rejection(target.symbol or target.url, outcome.why))
+            elif isinstance(outcome, Mapped):
+                reading.kept |= outcome.refused - outcome.rows.keys()
+                reading.rejected += outcome.rejected
+                rejections += outcome.rejections
+        reading.rejections = rejections[:REASONS_KEPT]
+        if errors:
+            reading.trouble = (
+                f"{len(errors)} of {len(outcomes)} requests failed; first: {errors[0]}"
+            )
+            reading.retry_after = _longest(errors)
+        return reading
+
+    def _whole_failure(self, errors: Sequence[FeedError]) -> FeedError:
+        if len(errors) == 1:
+            return errors[0]
+        why = f"all {len(errors)} requests failed; first: {errors[0]}"
+        return FeedError(why, retry_after=_longest(errors))
+
+    async def _poll(self, target: _Target, deadline: float) -> Mapped | None:
+        """Read one URL: None when it confirmed what it said before. Raises FeedError."""
+        try:
+            async with asyncio.timeout_at(deadline), self._permits:
+                response, body = await self._fetch(target)
+        except (TimeoutError, httpx.TimeoutException):
+            raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise FeedError(_words(error)) from None
+        if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
+            return None
+        if response.status_code != HTTPStatus.OK:
+            raise _http_error(response)
+        # in a thread: a large document must not hold up the viewers
+        mapped = await asyncio.to_thread(self._map, target, body, response)
+        target.rows, target.answered = mapped.rows, True
+        # remembered only now: a document that could not be used must not be "not modified"
+        target.validators = {
+            request: response.headers[answer]
+            for answer, request in (
+                ("etag", "If-None-Match"),
+                ("last-modified", "If-Modified-Since"),
+            )
+            if answer in response.headers
+        }
+        return mapped
+
+    def _map(self, target: _Target, body: bytes, response: httpx.Response) -> Mapped:
+        encoding = self._settings.encoding or response.charset_encoding
+        document: Any
+        if self._settings.format == "csv":
+            document = decode.table(body, self._settings.delimiter, encoding)
+        else:
+            document = decode.json(body, encoding)
+        return self._mapper.map(document, before=target.rows, symbol=target.symbol)
+
+    async def _fetch(self, target: _Target) -> tuple[httpx.Response, bytes]:
+        """Request the URL, following redirects as configured; bounded in size."""
+        if self._client is None:
+            self._client = self._new_client()
+        url = httpx.URL(target.url)
+        loop = asyncio.get_running_loop()
+        for _ in range(REDIRECT_LIMIT + 1):
+            started = loop.time()
+            async with self._client.stream("GET", url, headers=target.validators) as response:
+                body = await self._body(response)
+            elapsed = loop.time() - started
+            self.exchanges.append(
+                Exchange(response.status_code, response.headers, len(body), elapsed)
+            )
+            if not response.has_redirect_location:
+                return response, body
+            url = self._redirected(url, response)
+        raise FeedError(f"more than {REDIRECT_LIMIT} redirects")
+
+    def _redirected(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
+        """Return where a redirect leads, if the config lets it."""
+        target = url.join(response.headers["location"])
+        allowed = self._settings.redirects
+        words = f"HTTP {response.status_code} redirects to {target.scheme}://{target.host}"
+        if target.scheme not in _DEFAULT_PORTS:
+            raise FeedError(words)
+        if allowed == "none" or (allowed == "same-host" and _origin(url) != _origin(target)):
+            raise FeedError(f"{words}; `redirects: {allowed}` does not allow it")
+        return target
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        limit = self._settings.max_bytes
+        announced = response.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            raise FeedError(f"response of {int(announced):,} bytes; max_bytes is {limit:,}")
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > limit:
+                raise FeedError(f"response of more than {limit:,} bytes, which is max_bytes")
+        return bytes(body)
+
+    def _new_client(self) -> httpx.AsyncClient:
+        settings = self._settings
+        return httpx.AsyncClient(
+            headers={"User-Agent": f"ticker/{__version__}", **settings.headers},
+            timeout=settings.deadline,
+            limits=httpx.Limits(max_connections=settings.concurrency),
+            follow_redirects=False,
+            transport=self._transport,
+            verify=_tls(),
+        )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the one TLS context: reading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context()
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def _http_error(response: httpx.Response) -> FeedError:
+    """Return the error for a status that brings no rows, in the standard's words."""
+    code = response.status_code
+    try:
+        words = f"HTTP {code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        words = f"HTTP {code}"
+    retry_after = _retry_after(response.headers.get("retry-after"))
+    if retry_after is not None:
+        words += f", asks to wait {retry_after:.0f} s"
+    return FeedError(words, retry_after=retry_after)
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Return seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    if not header:
+        return None
+    try:
+        seconds = float(header) if header.strip().isdigit() else _seconds_until(header)
+    except ValueError:
+        return None
+    return min(max(0.0, seconds), RETRY_AFTER_LIMIT)
+
+
+def _seconds_until(date: str) -> float:
+    moment = parsedate_to_datetime(date)
+    return (moment - datetime.now(UTC if moment.tzinfo else None)).total_seconds()
+
+
+def _longest(errors: Sequence[FeedError]) -> float | None:
+    return max((e.retry_after for e in errors if e.retry_after is not None), default=None)
+
+
+def _words(error: Exception) -> str:
+    """Return in words why a request got no response; never the URL, which may hold a secret."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {cause.reason or cause}"
+        if isinstance(cause, gaierror):
+            return "host name not found"
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.RemoteProtocolError):
+        return f"broken HTTP response: {error}"
+    if isinstance(error, httpx.DecodingError):
+        return "content encoding of the response is broken"
+    if isinstance(error, httpx.ConnectError):
+        return "cannot connect"
+    return str(error) or type(error).__name__

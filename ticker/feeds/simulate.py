@@ -1,0 +1,40 @@
+"""The `simulate` feed: one seeded step of a simulator per reading, whatever the clock says."""
+
+from __future__ import annotations
+
+from ticker.config import SimulatedPrices, SimulatedScores
+from ticker.feeds import Reading
+from ticker.feeds.games import Games, Sport
+from ticker.feeds.prices import PriceWalk
+
+
+class SimulatedPriceFeed:
+    """A random walk of prices; the same seed gives the same sequence."""
+
+    def __init__(self, settings: SimulatedPrices) -> None:
+        self._every = settings.every
+        self._walk = PriceWalk(settings.symbols, seed=settings.seed, volatility=settings.volatility)
+
+    async def read(self, now: float) -> Reading | None:  # noqa: ARG002 - steps, not the clock
+        """Return the rows that traded in this step."""
+        return Reading(self._walk.step(self._every))
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+class SimulatedScoreFeed:
+    """Games going through their states; the same seed gives the same games."""
+
+    def __init__(self, settings: SimulatedScores) -> None:
+        self._seconds = settings.every * settings.speed
+        self._games = Games(
+            Sport(settings.sport), settings.teams, seed=settings.seed, league=settings.league
+        )
+
+    async def read(self, now: float) -> Reading | None:
+        """Return all games after this step."""
+        return Reading(self._games.step(self._seconds, round(now * 1000)), complete=True)
+
+    async def close(self) -> None:
+        """Hold nothing."""

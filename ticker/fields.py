@@ -1,0 +1,125 @@
+"""The fields that have a name of their own in this program: kind, label, and what is derived.
+
+Any other field may be mapped too; it is shown under its own name.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+
+class Kind(enum.StrEnum):
+    """How a field's values are read from a source and shown to people."""
+
+    PRICE = "price"
+    NUMBER = "number"
+    PERCENT = "percent"
+    VOLUME = "volume"
+    TEXT = "text"
+    TIME = "time"
+    CLOCK = "clock"
+    AUTO = "auto"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values of this kind are numbers."""
+        return self in {Kind.PRICE, Kind.NUMBER, Kind.PERCENT, Kind.VOLUME}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One known field: its kind and the label people read."""
+
+    kind: Kind
+    label: str
+
+
+KNOWN: Mapping[str, Field] = {
+    # quotes
+    "name": Field(Kind.TEXT, "Name"),
+    "last": Field(Kind.PRICE, "Last"),
+    "change": Field(Kind.PRICE, "Change"),
+    "change_pct": Field(Kind.PERCENT, "Change %"),
+    "open": Field(Kind.PRICE, "Open"),
+    "high": Field(Kind.PRICE, "High"),
+    "low": Field(Kind.PRICE, "Low"),
+    "previous_close": Field(Kind.PRICE, "Prev. close"),
+    "bid": Field(Kind.PRICE, "Bid"),
+    "ask": Field(Kind.PRICE, "Ask"),
+    "bid_size": Field(Kind.VOLUME, "Bid size"),
+    "ask_size": Field(Kind.VOLUME, "Ask size"),
+    "volume": Field(Kind.VOLUME, "Volume"),
+    "quote_volume": Field(Kind.VOLUME, "Turnover"),
+    "currency": Field(Kind.TEXT, "Currency"),
+    "venue": Field(Kind.TEXT, "Venue"),
+    "time": Field(Kind.TIME, "Time"),
+    # scores
+    "home": Field(Kind.TEXT, "Home"),
+    "away": Field(Kind.TEXT, "Away"),
+    "home_score": Field(Kind.NUMBER, "Home score"),
+    "away_score": Field(Kind.NUMBER, "Away score"),
+    "status": Field(Kind.TEXT, "Status"),
+    "period": Field(Kind.AUTO, "Period"),
+    "periods": Field(Kind.AUTO, "Period scores"),
+    "clock": Field(Kind.CLOCK, "Clock"),
+    "start": Field(Kind.TIME, "Start"),
+    "league": Field(Kind.TEXT, "League"),
+    "last_event": Field(Kind.TEXT, "Last event"),
+    # set by the server
+    "quality": Field(Kind.TEXT, "Quality"),
+}
+
+DERIVED = ("change", "change_pct")
+REFERENCES = ("previous_close", "open")
+
+
+def kind_of(field: str) -> Kind:
+    """Return the kind of ``field``; fields without a name of their own are read as they come."""
+    known = KNOWN.get(field)
+    return known.kind if known else Kind.AUTO
+
+
+def label_of(field: str) -> str:
+    """Return what people read above the column of ``field``."""
+    known = KNOWN.get(field)
+    return known.label if known else field.replace("_", " ").capitalize()
+
+
+def derivable(fields: Iterable[str]) -> set[str]:
+    """Return which fields rows with ``fields`` get from this program."""
+    given = set(fields)
+    return set(DERIVED) - given if "last" in given and given & set(REFERENCES) else set()
+
+
+def derive(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return ``change`` and ``change_pct`` where ``row`` has no own and a reference price.
+
+    The reference is the previous close where there is one, else the open. ``change`` has as many
+    decimals as the prices it comes from, ``change_pct`` is in percent with four.
+    """
+    last = row.get("last")
+    reference = row.get("previous_close")
+    if reference is None:
+        reference = row.get("open")
+    if not is_number(last) or not is_number(reference):
+        return {}
+    result: dict[str, float] = {}
+    if "change" not in row:
+        result["change"] = round(last - reference, max(_decimals(last), _decimals(reference)))
+    if "change_pct" not in row and reference:
+        result["change_pct"] = round((last - reference) / reference * 100, 4)
+    return result
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _decimals(number: float) -> int:
+    """Return how many decimals the shortest way of writing ``number`` has."""
+    mantissa, _, exponent = repr(number).partition("e")
+    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))

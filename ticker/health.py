@@ -1,0 +1,86 @@
+"""What ops may know of a feed: its record, its last reading, and how long to leave it alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticker.feeds import Reading
+from ticker.protocol import ms
+from ticker.quality import Quality, Record
+
+
+@dataclass(slots=True)
+class Health:
+    """Everything that was seen of one feed; times are epoch seconds."""
+
+    record: Record = field(default_factory=Record)
+    quality: Quality = Quality.STALE
+    why: str | None = "no reading yet"
+    since: float | None = None
+    attempts: int = 0
+    last_attempt: float | None = None
+    last_error: str | None = None
+    last_error_at: float | None = None
+    duration: float | None = None
+    rows: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    rejected_now: int = 0
+    rejections: list[str] = field(default_factory=list)
+    trouble: str | None = None
+    waiting_since: dict[str, float] = field(default_factory=dict)
+    """Symbols whose own part of the reading fails, and since when they have been waiting."""
+
+    def attempted(self, now: float, duration: float) -> None:
+        """Take note of one look at the source that took ``duration`` seconds."""
+        self.attempts += 1
+        self.last_attempt, self.duration = now, duration
+
+    def succeeded(self, now: float, reading: Reading | None) -> None:
+        """Take note of a good reading; None confirms the one before."""
+        before = self.record.last_success
+        self.record = self.record.succeeded(now)
+        if reading is None:
+            self.unchanged += 1
+            return
+        if reading.ended:
+            self.record = Record(last_success=now, ended=True)
+        self.rejected_now = reading.rejected
+        self.rejected += reading.rejected
+        self.rejections = [str(rejection) for rejection in reading.rejections]
+        self.trouble = reading.trouble
+        if reading.trouble is not None:
+            self.last_error, self.last_error_at = reading.trouble, now
+        self.waiting_since = {s: self.waiting_since.get(s, before or now) for s in reading.kept}
+
+    def failed(self, now: float, why: str) -> None:
+        """Take note of a failed reading."""
+        self.record = self.record.failed(now, why)
+        self.last_error, self.last_error_at = why, now
+
+    def wire(self) -> dict[str, Any]:
+        """Return it for ``/api/feeds``; times are epoch milliseconds, durations milliseconds."""
+        return {
+            "quality": self.quality.value,
+            "why": self.why,
+            "since": ms(self.since),
+            "last_success": ms(self.record.last_success),
+            "last_attempt": ms(self.last_attempt),
+            "last_error": self.last_error,
+            "last_error_at": ms(self.last_error_at),
+            "duration": ms(self.duration),
+            "attempts": self.attempts,
+            "failures": self.record.failures,
+            "unchanged": self.unchanged,
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "rejected_now": self.rejected_now,
+            "rejections": self.rejections,
+            "trouble": self.trouble,
+        }
+
+
+def back_off(failures: int, every: float, longest: float) -> float:
+    """Return for how many seconds to leave a source alone after so many failures in a row."""
+    return min(longest, every * 2.0 ** min(failures - 1, 30)) if failures > 1 else 0.0

@@ -1,0 +1,248 @@
+"""The hub: who watches which board, and each published change to all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
+from time import monotonic, time
+
+from ticker import protocol
+from ticker.live import LiveBoard
+from ticker.protocol import CloseCode, ErrorCode, Frame
+from ticker.viewer import UNTOLD, Connection, Viewer, Watch
+
+log = logging.getLogger(__name__)
+
+RATES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 1 / 30, 1 / 60)
+"""Frames per second that are served; few, so that viewers share frames and channels are bounded."""
+
+SWEEP_SECONDS = 1.0
+SEND_DEADLINE = 1.0
+"""Longest wait for viewers whose server takes no ready frames; who is later catches up alone."""
+
+RETRY_SECONDS = (0.0, 30.0)
+"""Range in which viewers come back after the server said goodbye: not all at once."""
+
+
+class Refused(Exception):
+    """A viewer or a subscription over a limit, or to a board that is not there."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Channel:
+    """Viewers of one board at one rate: a frame is made once for all of them."""
+
+    def __init__(self, live: LiveBoard, period: float) -> None:
+        self.live, self.period = live, period
+        self.seq = live.seq
+        self.watches: dict[Watch, None] = {}  # a set in order of arrival
+        self.wake = asyncio.Event()
+        self.task = asyncio.create_task(self._run(), name=f"channel {live.name} {period:g}s")
+
+    async def _run(self) -> None:
+        """Bring the viewers to the present, at most once per period."""
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            try:
+                await self._broadcast()
+            except Exception:  # a defect must not stop the board for everybody
+                log.exception("board '%s': broadcast failed", self.live.name)
+            await asyncio.sleep(self.period)
+
+    async def _broadcast(self) -> None:
+        frame = self.live.since(self.seq)
+        if frame is None:
+            return
+        self.seq = frame.seq
+        deliveries = [watch.deliver(frame) for watch in list(self.watches)]
+        waiting = [delivery for delivery in deliveries if delivery is not None]
+        if waiting:
+            await settle(waiting)
+
+
+async def settle(waiting: Iterable[Awaitable[None]]) -> None:
+    """Wait together for those who must wait, at most so long; each one's failure is its own."""
+    together = asyncio.gather(*waiting, return_exceptions=True)
+    with suppress(TimeoutError):  # late sends go on; until they end, ticks pass those viewers by
+        await asyncio.wait_for(asyncio.shield(together), SEND_DEADLINE)
+
+
+class Hub:
+    """Viewers by board. Every method but ``sweep_forever`` and ``close`` is plain and immediate."""
+
+    def __init__(
+        self,
+        boards: Mapping[str, LiveBoard],
+        *,
+        heartbeat: float = 5.0,
+        stall_timeout: float = 20.0,
+        max_viewers: int = 10_000,
+        boards_per_viewer: int = 20,
+    ) -> None:
+        self.boards = boards
+        self.heartbeat = heartbeat
+        self.max_viewers = max_viewers
+        self._stall_timeout = stall_timeout
+        self._boards_per_viewer = boards_per_viewer
+        self.viewers: set[Viewer] = set()
+        self.draining = False
+        self._channels: dict[tuple[str, float], Channel] = {}
+        self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
+
+    # -- viewers
+
+    @property
+    def full(self) -> bool:
+        """Whether another viewer must be refused."""
+        return self.draining or len(self.viewers) >= self.max_viewers
+
+    def join(self, connection: Connection) -> Viewer:
+        """Take a new viewer and greet it."""
+        viewer = Viewer(secrets.token_hex(6), connection)
+        connection.on_lost = lambda: self._lose(viewer, "connection lost")
+        self.viewers.add(viewer)
+        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards)))
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a viewer; harmless when it is already gone."""
+        self.viewers.discard(viewer)
+        for board in list(viewer.watches):
+            self.unsubscribe(viewer, board)
+        viewer.ready = False
+        viewer.connection.on_writable = viewer.connection.on_lost = _nothing
+
+    def end(self, viewer: Viewer, code: CloseCode) -> None:
+        """Close a viewer's connection with ``code``."""
+        self._lose(viewer, code.reason)
+        viewer.connection.close(code)
+
+    def _lose(self, viewer: Viewer, why: str) -> None:
+        if viewer in self.viewers:
+            self.closed[why] = self.closed.get(why, 0) + 1
+            log.debug("viewer %s: %s", viewer.id, why)
+            self.leave(viewer)
+
+    # -- boards
+
+    def subscribe(self, viewer: Viewer, wanted: protocol.Subscribe) -> None:
+        """Let ``viewer`` watch a board from where it is; plain, so that nothing comes between.
+
+        Raises Refused.
+        """
+        live = self.boards.get(wanted.board)
+        if live is None:
+            raise Refused(ErrorCode.UNKNOWN_BOARD, f"no board '{wanted.board}'")
+        self.unsubscribe(viewer, wanted.board)
+        if len(viewer.watches) >= self._boards_per_viewer:
+            most = self._boards_per_viewer
+            raise Refused(ErrorCode.LIMIT, f"at most {most} boards on one connection")
+        channel = self._channel(live, wanted.rate)
+        watch = Watch(viewer, live, channel)
+        if wanted.epoch == live.epoch and wanted.seq is not None:
+            watch.seq = wanted.seq
+            watch.status_version = UNTOLD  # it may have changed while the viewer was away
+        viewer.watches[live.name] = watch
+        channel.watches[watch] = None
+        if viewer.ready:
+            watch.catch_up()
+
+    def unsubscribe(self, viewer: Viewer, board: str) -> None:
+        """Stop ``viewer`` watching ``board``; harmless when it does not."""
+        watch = viewer.watches.pop(board, None)
+        if watch is None:
+            return
+        channel = watch.channel
+        channel.watches.pop(watch, None)
+        if not channel.watches:
+            channel.task.cancel()
+            del self._channels[board, channel.period]
+
+    def _channel(self, live: LiveBoard, rate: float | None) -> Channel:
+        period = 0.0
+        if rate is not None and 1 / rate > live.flush_interval:
+            period = 1 / next((r for r in RATES if r <= rate), RATES[-1])
+        key = live.name, period
+        if key not in self._channels:
+            self._channels[key] = Channel(live, period)
+        return self._channels[key]
+
+    # -- what goes out
+
+    def publish(self, live: LiveBoard) -> None:
+        """Tell every channel of a board that it moved on."""
+        for channel in self._channels.values():
+            if channel.live is live:
+                channel.wake.set()
+
+    def tell_status(self, live: LiveBoard) -> None:
+        """Send the status of a board's feeds to everybody who watches it."""
+        for channel in self._channels.values():
+            if channel.live is live:
+                for watch in list(channel.watches):
+                    watch.tell_status()
+
+    def reply(self, viewer: Viewer, frame: Frame) -> None:
+        """Answer a viewer; who does not read gets no answers, which it could not read either."""
+        if viewer.connection.writable:
+            viewer.write(frame)
+
+    def pong(self, viewer: Viewer) -> None:
+        """Answer a ping."""
+        self.reply(viewer, protocol.pong(_now_ms()))
+
+    # -- the passing of time
+
+    async def sweep_forever(self) -> None:
+        """Send heartbeats to the quiet and end the stalled, once a second."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                self.sweep(monotonic())
+            except Exception:  # a defect must not end heartbeats for good
+                log.exception("sweep failed")
+
+    def sweep(self, now: float) -> None:
+        """Look at every viewer once; ``now`` is of the monotonic clock."""
+        frames: dict[tuple[str, ...], Frame] = {}  # one for all who watch the same boards
+        at = _now_ms()
+        for viewer in list(self.viewers):
+            if viewer.stalled_for(now) > self._stall_timeout:
+                self.end(viewer, CloseCode.TOO_SLOW)
+            elif now - viewer.sent_at >= self.heartbeat and viewer.connection.writable:
+                boards = tuple(viewer.watches)
+                if boards not in frames:
+                    seqs = {name: self.boards[name].seq for name in boards}
+                    frames[boards] = protocol.heartbeat(at, seqs)
+                viewer.write(frames[boards])
+
+    async def drain(self) -> None:
+        """Say goodbye to everybody and end their connections."""
+        self.draining = True
+        low, high = RETRY_SECONDS
+        goodbye = protocol.goodbye(CloseCode.DRAINING, (low, high))
+        viewers = list(self.viewers)
+        sends = [v.write(goodbye) for v in viewers if v.connection.writable]
+        await settle([send for send in sends if send is not None])
+        for viewer in viewers:
+            self.end(viewer, CloseCode.DRAINING)
+
+    def close(self) -> None:
+        """Stop every channel."""
+        for viewer in list(self.viewers):
+            self.leave(viewer)
+
+
+def _now_ms() -> int:
+    return round(time() * 1000)
+
+
+def _nothing() -> None:
+    """Do nothing: the viewer has left."""

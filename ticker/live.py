@@ -1,0 +1,142 @@
+"""A board on the wire: its identity and status, and each of its messages encoded at most once."""
+
+from __future__ import annotations
+
+from asyncio import Event
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ticker import protocol
+from ticker.board import Board, Diff, Snapshot
+from ticker.protocol import Frame
+from ticker.quality import Quality
+
+FRAMES_KEPT = 256
+"""Catch-up frames remembered per seq; beyond that the same bytes are made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How far a feed can be trusted: since when, and why when it is not at its best.
+
+    Times are epoch milliseconds; ``at`` is the last success.
+    """
+
+    quality: Quality
+    since: int | None = None
+    at: int | None = None
+    why: str | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as the wire has it: what is unknown is left out."""
+        parts = {"quality": self.quality.value, "since": self.since, "at": self.at, "why": self.why}
+        return {name: value for name, value in parts.items() if value is not None}
+
+
+class LiveBoard:
+    """A board with its name, epoch, title, columns and the status of its feeds.
+
+    ``changed`` is set while there may be something to flush.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        epoch: str,
+        title: str,
+        layout: str,
+        columns: Sequence[Mapping[str, Any]],
+        feeds: Iterable[str],
+        flush_interval: float,
+    ) -> None:
+        self.name, self.epoch, self.title, self.layout = name, epoch, title, layout
+        self.columns = columns
+        self.flush_interval = flush_interval
+        self.feeds = {feed: FeedStatus(Quality.STALE, why="no reading yet") for feed in feeds}
+        self.status_version = 0
+        self.board = Board(self.feeds)
+        self.at = 0
+        self.changed = Event()
+        self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
+        self._snapshot: Frame | None = None
+        self._status: Frame | None = None
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last published change."""
+        return self.board.seq
+
+    @property
+    def etag(self) -> str:
+        """The name of the state at this seq."""
+        return f'"{self.epoch}-{self.seq}"'
+
+    @property
+    def quality(self) -> Quality:
+        """The worst quality among the feeds."""
+        return max((status.quality for status in self.feeds.values()), key=lambda q: q.rank)
+
+    def flush(self, now: float) -> bool:
+        """Publish what changed, if anything did; ``now`` is in epoch seconds."""
+        if self.board.flush(now) is None:
+            return False
+        self.at = round(now * 1000)
+        self._frames.clear()
+        self._snapshot = None
+        return True
+
+    def report(self, feed: str, status: FeedStatus) -> bool:
+        """Take a feed's status; return whether viewers must be told."""
+        before, self.feeds[feed] = self.feeds[feed], status
+        if (before.quality, before.why) == (status.quality, status.why):
+            return False
+        self.status_version += 1
+        self._snapshot = self._status = None
+        return True
+
+    def since(self, seq: int) -> Frame | None:
+        """Return what a viewer at ``seq`` lacks, encoded: nothing, one diff or the snapshot."""
+        if seq not in self._frames:
+            if len(self._frames) >= FRAMES_KEPT:
+                self._frames.clear()
+            self._frames[seq] = self._encode(seq)
+        return self._frames[seq]
+
+    def snapshot(self) -> Frame:
+        """Return the whole state, encoded at most once per seq and status."""
+        if self._snapshot is None:
+            whole = self.board.snapshot()
+            self._snapshot = protocol.snapshot(
+                self.name,
+                epoch=self.epoch,
+                seq=whole.seq,
+                at=self.at,
+                title=self.title,
+                layout=self.layout,
+                columns=self.columns,
+                rows=whole.rows,
+                feeds=self._statuses(),
+            )
+        return self._snapshot
+
+    def status(self) -> Frame:
+        """Return the status of all feeds, encoded at most once per change."""
+        if self._status is None:
+            self._status = protocol.status(self.name, self._statuses())
+        return self._status
+
+    def _encode(self, seq: int) -> Frame | None:
+        match self.board.since(seq):
+            case None:
+                return None
+            case Diff(prev, now, rows):
+                return protocol.diff(
+                    self.name, epoch=self.epoch, prev=prev, seq=now, at=self.at, rows=rows
+                )
+            case Snapshot():
+                return self.snapshot()
+
+    def _statuses(self) -> dict[str, Any]:
+        return {feed: status.wire() for feed, status in self.feeds.items()}

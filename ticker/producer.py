@@ -1,0 +1,187 @@
+"""One tick of a feed: read -> boards -> publish; and what is said of the feed's health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from time import perf_counter, time
+from typing import Any
+
+from ticker import quality
+from ticker.config import Feed as FeedSettings
+from ticker.errors import FeedError
+from ticker.feeds import Feed, Reading
+from ticker.health import Health, back_off
+from ticker.hub import Hub
+from ticker.live import FeedStatus, LiveBoard
+from ticker.protocol import ms
+from ticker.quality import Quality
+
+log = logging.getLogger(__name__)
+
+JUDGE_SECONDS = 0.5
+"""How often feeds are judged although nothing was read: old data must say so by itself."""
+
+BACK_OFF_MAX = 60.0
+"""Longest wait after failures, in seconds, for feeds whose config names none."""
+
+
+class _Source:
+    """A feed with its settings, its health and the boards it fills."""
+
+    def __init__(self, settings: FeedSettings, feed: Feed, boards: Iterable[LiveBoard]) -> None:
+        self.settings, self.feed = settings, feed
+        self.boards = list(boards)
+        self.health = Health()
+        self.late: frozenset[str] = frozenset()
+
+
+class Producer:
+    """Reads feeds into boards and boards out to the hub."""
+
+    def __init__(
+        self,
+        feeds: Mapping[str, tuple[FeedSettings, Feed]],
+        boards: Mapping[str, LiveBoard],
+        hub: Hub,
+    ) -> None:
+        self._hub = hub
+        self._boards = boards
+        self._sources = {
+            name: _Source(settings, feed, [b for b in boards.values() if name in b.feeds])
+            for name, (settings, feed) in feeds.items()
+        }
+
+    async def tick(self, name: str) -> float | None:
+        """Read feed ``name`` once and pass on what it says.
+
+        Returns for how many seconds at least the source wants to be left alone, if it does.
+        """
+        source = self._sources[name]
+        health = source.health
+        started, now = perf_counter(), time()
+        reading, error = await _read(name, source.feed, now)
+        now = time()
+        health.attempted(now, perf_counter() - started)
+        if error is not None:
+            self._fail(name, source, error, now)
+        else:
+            self._succeed(name, source, reading, now)
+        self._judge(name, source, now)
+        if error is not None:
+            longest = getattr(source.settings, "backoff_max", BACK_OFF_MAX)
+            wait = back_off(health.record.failures, source.settings.every, longest)
+            return max(wait, error.retry_after or 0.0)
+        return reading.retry_after if reading else None
+
+    async def publish_forever(self, live: LiveBoard) -> None:
+        """Publish what changed on one board, at most once per flush interval."""
+        while True:
+            await live.changed.wait()
+            live.changed.clear()
+            try:
+                if live.flush(time()):
+                    self._hub.publish(live)
+            except Exception:  # a defect must not stop the board for good
+                log.exception("board '%s': flush failed", live.name)
+            await asyncio.sleep(live.flush_interval)
+
+    async def judge_forever(self) -> None:
+        """Judge every feed again and again: what is not heard of grows old."""
+        while True:
+            await asyncio.sleep(JUDGE_SECONDS)
+            for name, source in self._sources.items():
+                try:
+                    self._judge(name, source, time())
+                except Exception:  # a defect in one feed must not hide the age of the others
+                    log.exception("feed '%s': cannot be judged", name)
+
+    async def close(self) -> None:
+        """Release what the feeds hold."""
+        for source in self._sources.values():
+            await source.feed.close()
+
+    def health(self, name: str) -> Health:
+        """Return what is known of feed ``name``."""
+        return self._sources[name].health
+
+    def wire(self, name: str) -> dict[str, Any]:
+        """Return what ``/api/feeds`` says of feed ``name``."""
+        source = self._sources[name]
+        boards = [live.name for live in source.boards]
+        settings = source.settings
+        return {
+            "kind": settings.kind,
+            "every": round(settings.every * 1000),
+            "boards": boards,
+            **source.health.wire(),
+        }
+
+    def _succeed(self, name: str, source: _Source, reading: Reading | None, now: float) -> None:
+        health = source.health
+        if health.record.failures:
+            log.info("feed '%s' is back after %d failures", name, health.record.failures)
+        if reading is not None and reading.trouble and health.trouble is None:
+            log.warning("feed '%s' is incomplete: %s", name, reading.trouble)
+        health.succeeded(now, reading)
+        if reading is None:
+            return
+        for live in source.boards:
+            live.board.apply(name, reading.rows, complete=reading.complete, kept=reading.kept)
+            live.changed.set()
+        health.rows = (
+            len(source.boards[0].board.symbols(name)) if source.boards else len(reading.rows)
+        )
+
+    def _fail(self, name: str, source: _Source, error: FeedError, now: float) -> None:
+        if not source.health.record.failures:
+            log.warning("feed '%s' failed: %s", name, error.why)
+        source.health.failed(now, error.why)
+
+    def _judge(self, name: str, source: _Source, now: float) -> None:
+        """Say how far a feed and its rows can be trusted now, where that has changed."""
+        health, limits = source.health, source.settings.freshness
+        found, why = quality.of_feed(health.record, limits, now)
+        why = why or health.trouble
+        late = self._late(name, source, now)
+        if found is not health.quality:
+            _log_edge(name, found, why, first=health.since is None)
+            health.since = now
+        changed = found is not health.quality or late != source.late
+        health.quality, health.why, source.late = found, why, late
+        status = FeedStatus(found, ms(health.since), ms(health.record.last_success), why)
+        for live in source.boards:
+            if changed:
+                live.board.rate(name, found, late)
+                live.changed.set()
+            if live.report(name, status):
+                self._hub.tell_status(live)
+
+    def _late(self, name: str, source: _Source, now: float) -> frozenset[str]:
+        """Return the rows that are late on their own, however well the feed is."""
+        stale_after = source.settings.freshness.stale_after
+        waiting = source.health.waiting_since.items()
+        late = {symbol for symbol, since in waiting if now - since > stale_after}
+        oldest = source.settings.row_stale_after
+        if oldest is not None and source.boards:
+            late |= source.boards[0].board.older(name, round((now - oldest) * 1000))
+        return frozenset(late)
+
+
+async def _read(name: str, feed: Feed, now: float) -> tuple[Reading | None, FeedError | None]:
+    """Read a feed, turning whatever goes wrong into a FeedError."""
+    try:
+        return await feed.read(now), None
+    except FeedError as error:
+        return None, error
+    except Exception as error:  # a defect in one feed must not stop the others
+        log.exception("feed '%s': unexpected error", name)
+        return None, FeedError(f"unexpected {type(error).__name__}: {error}")
+
+
+def _log_edge(name: str, found: Quality, why: str | None, *, first: bool) -> None:
+    if found in {Quality.STALE, Quality.DOWN}:
+        log.warning("feed '%s' is %s: %s", name, found, why)
+    elif not first:
+        log.info("feed '%s' is %s", name, found)

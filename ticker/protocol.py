@@ -1,0 +1,274 @@
+"""Every message of the wire, version 1, in both directions, and every close code.
+
+Server messages become bytes here, each at most once: a `Frame` is written as it is to every viewer.
+Times on the wire (`at`, `since`) are epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+VERSION = 1
+SUBPROTOCOL = "ticker.v1"
+
+
+class CloseCode(enum.IntEnum):
+    """Why the server ends a connection; below 4500 the viewer comes back on its own."""
+
+    DRAINING = 4000
+    TOO_SLOW = 4001
+    SILENT = 4002
+    ROTATED = 4003
+    BAD_MESSAGE = 4500
+    NOT_ALLOWED = 4501
+    LIMIT = 4503
+
+    @property
+    def final(self) -> bool:
+        """Whether the viewer must not come back on its own."""
+        return self >= 4500
+
+    @property
+    def reason(self) -> str:
+        """The words that go with the code, below the 123 bytes of RFC 6455."""
+        return self.name.lower().replace("_", " ")
+
+
+class ErrorCode(enum.StrEnum):
+    """Why a viewer's message was not carried out; the connection goes on."""
+
+    UNKNOWN_BOARD = "unknown_board"
+    BAD_MESSAGE = "bad_message"
+    LIMIT = "limit"
+
+
+class Frame:
+    """One encoded message, in every form in which it is sent; each form is made at most once."""
+
+    def __init__(self, text: bytes, *, epoch: str = "", prev: int = -1, seq: int = -1) -> None:
+        self.text = text
+        self.epoch = epoch
+        self.prev = prev
+        self.seq = seq
+
+    @cached_property
+    def websocket(self) -> bytes:
+        """The whole WebSocket frame: one unmasked text frame (RFC 6455, 5.2)."""
+        size = len(self.text)
+        if size < 126:
+            head = struct.pack("!BB", 0x81, size)
+        elif size < 65_536:
+            head = struct.pack("!BBH", 0x81, 126, size)
+        else:
+            head = struct.pack("!BBQ", 0x81, 127, size)
+        return head + self.text
+
+    @cached_property
+    def event(self) -> bytes:
+        """The message as a Server-Sent Event; its id, where it has one, resumes a board."""
+        head = f"id: {self.epoch}:{self.seq}\n" if self.epoch else ""
+        return b"%bdata: %b\n\n" % (head.encode(), self.text)
+
+    @cached_property
+    def string(self) -> str:
+        """The message as text, for servers that take no ready frames."""
+        return self.text.decode()
+
+
+def ms(seconds: float | None) -> int | None:
+    """Return a time or duration in seconds as the wire has it."""
+    return None if seconds is None else round(seconds * 1000)
+
+
+# -- what the server says
+
+
+def welcome(viewer: str, heartbeat: float, boards: Sequence[str]) -> Frame:
+    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are."""
+    return _frame(
+        type="welcome",
+        protocol=VERSION,
+        viewer=viewer,
+        heartbeat=heartbeat,
+        boards=boards,
+    )
+
+
+def snapshot(
+    board: str,
+    *,
+    epoch: str,
+    seq: int,
+    at: int,
+    title: str,
+    layout: str,
+    columns: Sequence[Mapping[str, Any]],
+    rows: Mapping[str, Any],
+    feeds: Mapping[str, Any],
+) -> Frame:
+    """Say the whole state of a board."""
+    text = orjson.dumps(
+        {
+            "type": "snapshot",
+            "board": board,
+            "epoch": epoch,
+            "seq": seq,
+            "at": at,
+            "title": title,
+            "layout": layout,
+            "columns": columns,
+            "rows": rows,
+            "feeds": feeds,
+        }
+    )
+    return Frame(text, epoch=epoch, seq=seq)
+
+
+def diff(board: str, *, epoch: str, prev: int, seq: int, at: int, rows: Mapping[str, Any]) -> Frame:
+    """Say what leads from seq ``prev`` to ``seq``; the viewer knows the epoch."""
+    text = orjson.dumps(
+        {"type": "diff", "board": board, "prev": prev, "seq": seq, "at": at, "rows": rows}
+    )
+    return Frame(text, epoch=epoch, prev=prev, seq=seq)
+
+
+def status(board: str, feeds: Mapping[str, Any]) -> Frame:
+    """Say how far each feed of a board can be trusted."""
+    return _frame(type="status", board=board, feeds=feeds)
+
+
+def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
+    """Say that the connection lives, and where its boards are."""
+    return _frame(type="heartbeat", at=at, seqs=seqs)
+
+
+def error(code: ErrorCode, message: str) -> Frame:
+    """Say that a message was not carried out."""
+    return _frame(type="error", code=code.value, message=message)
+
+
+def goodbye(code: CloseCode, retry: tuple[float, float]) -> Frame:
+    """Announce the close; ``retry`` is the range of seconds in which to come back."""
+    return _frame(type="goodbye", code=int(code), retry=retry)
+
+
+def pong(at: int) -> Frame:
+    """Answer a ping."""
+    return _frame(type="pong", at=at)
+
+
+def _frame(**message: Any) -> Frame:
+    return Frame(orjson.dumps(message))
+
+
+# -- what viewers say
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+BoardName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Subscribe(_Message):
+    """Watch a board, from ``seq`` of ``epoch`` on where that is still known.
+
+    ``rate`` is the most frames per second that the viewer wants.
+    """
+
+    type: Literal["subscribe"] = "subscribe"
+    board: BoardName
+    epoch: Annotated[str, Field(max_length=64)] | None = None
+    seq: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    rate: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+
+
+class Unsubscribe(_Message):
+    """Stop watching a board."""
+
+    type: Literal["unsubscribe"] = "unsubscribe"
+    board: BoardName
+
+
+class Pause(_Message):
+    """Send only heartbeats until resume."""
+
+    type: Literal["pause"] = "pause"
+
+
+class Resume(_Message):
+    """Go on after a pause, with one diff to the present."""
+
+    type: Literal["resume"] = "resume"
+
+
+class Ping(_Message):
+    """Ask for a pong."""
+
+    type: Literal["ping"] = "ping"
+
+
+ViewerMessage = Subscribe | Unsubscribe | Pause | Resume | Ping
+_VIEWER_MESSAGE: TypeAdapter[ViewerMessage] = TypeAdapter(
+    Annotated[ViewerMessage, Field(discriminator="type")]
+)
+_SUBSCRIBE = TypeAdapter(Subscribe)
+
+
+class BadMessage(ValueError):
+    """A viewer's message that is not of the protocol; ``fatal`` when not even JSON text."""
+
+    def __init__(self, message: str, *, fatal: bool) -> None:
+        self.fatal = fatal
+        super().__init__(message)
+
+
+def parse(text: str | bytes) -> ViewerMessage:
+    """Return a viewer's message. Raises BadMessage."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error_:
+        raise BadMessage(f"expected a JSON object: {error_.msg}", fatal=True) from None
+    if not isinstance(document, dict):
+        raise BadMessage("expected a JSON object", fatal=True)
+    try:
+        return _VIEWER_MESSAGE.validate_python(document)
+    except ValidationError as error_:
+        raise BadMessage(_words(error_), fatal=False) from None
+
+
+def parse_query(query: Mapping[str, str], boards: Sequence[str]) -> list[Subscribe]:
+    """Return the subscriptions that a URL's query asks for. Raises BadMessage.
+
+    ``epoch`` and ``seq`` resume one board, so they count only where one is asked for.
+    """
+    wanted: dict[str, Any] = {}
+    try:
+        if "rate" in query:
+            wanted["rate"] = float(query["rate"])
+        if len(boards) == 1 and "epoch" in query and "seq" in query:
+            wanted |= {"epoch": query["epoch"], "seq": int(query["seq"])}
+        return [_SUBSCRIBE.validate_python({"board": board, **wanted}) for board in boards]
+    except ValidationError as error_:
+        raise BadMessage(_words(error_), fatal=False) from None
+    except ValueError:
+        raise BadMessage("expected numbers as seq and rate", fatal=False) from None
+
+
+def _words(error_: ValidationError) -> str:
+    first = error_.errors(include_url=False)[0]
+    if first["type"].startswith("union_tag"):
+        return "expected type subscribe, unsubscribe, pause, resume or ping"
+    where = ".".join(str(part) for part in first["loc"] if part not in _TYPES)
+    return f"{where}: {first['msg']}"
+
+
+_TYPES = {"subscribe", "unsubscribe", "pause", "resume", "ping"}

@@ -1,0 +1,146 @@
+"""The types of single values in the config: how text becomes a duration, a number, an expression.
+
+Each turns YAML text into its value by the type that is expected, and says what it expected when it
+cannot. Values that are not YAML text (settings built in Python) are taken strictly as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ticker.yaml12 import Scalar
+
+SYMBOL_LIMIT = 100
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
+_BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_INTEGER = re.compile(r"[-+]?\d+")
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def expected(what: str, got: object) -> PydanticCustomError:
+    """Return the error for a value of the wrong kind, without showing expanded secrets."""
+    if isinstance(got, Scalar) and got.expanded:
+        shown = "another value"
+    elif isinstance(got, str):
+        shown = f"'{got[:60]}'"
+    elif got is None:
+        shown = "nothing"
+    elif isinstance(got, dict):
+        shown = "a mapping"
+    elif isinstance(got, list):
+        shown = "a list"
+    else:
+        shown = str(got)[:60]
+    return PydanticCustomError(
+        "expected", "expected {what}, got {shown}", {"what": what, "shown": shown}
+    )
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise expected("text", value)
+    return str(value)
+
+
+def _plain(value: Any) -> str | None:
+    """Return the text of an unquoted scalar, None for anything else."""
+    return str(value) if isinstance(value, Scalar) and value.plain else None
+
+
+def _integer(value: Any) -> Any:
+    text = _plain(value)
+    if text is not None and _INTEGER.fullmatch(text):
+        return int(text)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise expected("a whole number", value)
+
+
+def _number(value: Any) -> Any:
+    text = _plain(value)
+    if text is not None and _NUMBER.fullmatch(text):
+        return float(text)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise expected("a number", value)
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    text = _plain(value)
+    if text in {"true", "false"}:
+        return text == "true"
+    raise expected("true or false", value)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        return float(match[1]) * _SECONDS[match[2]]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise expected("a duration such as 250ms, 5s, 1m or 2h", value)
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        return int(float(match[1]) * _BYTES[match[2]])
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise expected("a size such as 512KB or 8MB", value)
+
+
+def _symbol(value: Any) -> Any:
+    if not isinstance(value, str) or not 0 < len(value) <= SYMBOL_LIMIT:
+        raise expected(f"a symbol of 1 to {SYMBOL_LIMIT} characters", value)
+    return str(value)
+
+
+def compile_path(text: str) -> None:
+    """Raise ValueError, in words, unless ``text`` is a path of the mapping language.
+
+    That is a JMESPath expression, ``$.path`` (from the document's root), ``@key`` or ``@symbol``.
+    """
+    if text in {"@key", "@symbol", "$"}:
+        return
+    try:
+        jmespath.compile(text.removeprefix("$."))
+    except JMESPathError as error:
+        words = str(error).splitlines()[0].rstrip(":")
+        hint = """; a key with spaces or dots is written '"like this"'""" if " " in text else ""
+        raise ValueError(f"not a JMESPath expression: {words}{hint}") from None
+
+
+def _path(value: str) -> str:
+    try:
+        compile_path(value)
+    except ValueError as error:
+        raise PydanticCustomError("path", "{why}", {"why": str(error)}) from None
+    return value
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["5s"]}
+_TEXT_SCHEMA = {"type": ["string", "number", "boolean"]}
+
+Text = Annotated[str, BeforeValidator(_text)]
+Integer = Annotated[int, BeforeValidator(_integer)]
+Number = Annotated[float, BeforeValidator(_number)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(ge=1),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["8MB"]}),
+]
+Symbol = Annotated[str, BeforeValidator(_symbol), WithJsonSchema(_TEXT_SCHEMA)]
+Path = Annotated[str, BeforeValidator(_text), AfterValidator(_path)]

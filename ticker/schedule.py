@@ -1,0 +1,106 @@
+"""The schedule: one APScheduler job per feed, never two at once, and nothing skipped in silence."""
+
+from __future__ import annotations
+
+import logging
+import math
+import zlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.events import EVENT_JOB_SUBMITTED
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+FIRST_RUN_WITHIN = 1.0
+"""Seconds after the start within which every feed is read for the first time."""
+
+# what it warns of (late and overlapping runs) is counted here instead, per feed
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+Tick = Callable[[], Awaitable[float | None]]
+
+
+class _Job:
+    """One feed's timing."""
+
+    def __init__(self, tick: Tick, every: float) -> None:
+        self.tick, self.every = tick, every
+        self.expected: datetime | None = None
+        self.skipped = 0
+
+
+class Schedule:
+    """Runs each tick every so many seconds, at its own steady offset.
+
+    A tick returns None, or for how many seconds at least it wants to be left alone.
+    """
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(self._submitted, EVENT_JOB_SUBMITTED)
+        self._jobs: dict[str, _Job] = {}
+
+    def add(self, name: str, every: float, tick: Tick) -> None:
+        """Run ``tick`` every ``every`` seconds, the first time right after the start."""
+        self._jobs[name] = _Job(tick, every)
+        now = datetime.now(UTC)
+        share = offset(name)
+        grid = math.floor(now.timestamp() / every) * every + share * every
+        first = now + timedelta(seconds=share * min(every, FIRST_RUN_WITHIN))
+        self._scheduler.add_job(
+            self._run,
+            IntervalTrigger(
+                seconds=every, start_date=datetime.fromtimestamp(grid, UTC), timezone=UTC
+            ),
+            args=[name],
+            id=name,
+            next_run_time=first,
+            coalesce=True,  # after a pause one run tells all there is to tell
+            max_instances=1,
+            misfire_grace_time=max(1, math.ceil(every)),
+        )
+
+    def start(self) -> None:
+        """Begin; must be called in the running loop."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Start nothing more; ticks under way are cancelled."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def next_run(self, name: str) -> float | None:
+        """Return when ``name`` runs next, in epoch seconds."""
+        job = self._scheduler.get_job(name)
+        return job.next_run_time.timestamp() if job and job.next_run_time else None
+
+    def skipped(self, name: str) -> int:
+        """Return how many runs of ``name`` were left out because it or the process was busy."""
+        return self._jobs[name].skipped
+
+    async def _run(self, name: str) -> None:
+        job = self._jobs[name]
+        wait = await job.tick()
+        scheduled = self._scheduler.get_job(name)
+        if not wait or scheduled is None or scheduled.next_run_time is None:
+            return
+        # later by whole intervals, so that the feed's offset stays its own
+        earliest = datetime.now(UTC) + timedelta(seconds=wait)
+        behind = (earliest - scheduled.next_run_time).total_seconds()
+        later = max(0, math.ceil(behind / job.every))
+        job.expected = scheduled.next_run_time + timedelta(seconds=later * job.every)
+        scheduled.modify(next_run_time=job.expected)
+
+    def _submitted(self, event: object) -> None:
+        """Count the runs between this one and the one that was expected."""
+        job = self._jobs[event.job_id]  # type: ignore[attr-defined] # APScheduler has no types
+        at = event.scheduled_run_times[-1]  # type: ignore[attr-defined] # as above
+        if job.expected is not None:
+            job.skipped += max(0, round((at - job.expected).total_seconds() / job.every))
+        job.expected = at + timedelta(seconds=job.every)
+
+
+def offset(name: str) -> float:
+    """Return a feed's steady share of its interval, 0 to 1, so that feeds do not fire together."""
+    return zlib.crc32(name.encode()) / 2**32

@@ -1,0 +1,95 @@
+"""``ticker tail``: a board's messages on the terminal, following the protocol as a page would."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import orjson
+from rich.console import Console
+from rich.text import Text
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from ticker import protocol
+from ticker.errors import TickerError
+
+WAIT_BASE, WAIT_MAX = 0.5, 15.0
+MESSAGE_LIMIT = 64_000_000
+
+
+async def follow(url: str, board: str | None, count: int, out: Console, err: Console) -> None:
+    """Print messages of ``board`` until ``count`` came (0: for ever).
+
+    Raises TickerError when the first connection cannot be made or the server says not to come back.
+    """
+    base = _base(url)
+    board = board or await _first_board(base)
+    place: dict[str, Any] = {}  # epoch and seq, once known
+    attempts, seen = 0, 0
+    while True:
+        try:
+            async with connect(
+                _live_url(base, board, place), subprotocols=[_SUBPROTOCOL], max_size=MESSAGE_LIMIT
+            ) as socket:
+                async for text in socket:
+                    attempts = 0
+                    message = orjson.loads(text)
+                    _remember(place, message)
+                    if message["type"] == "error":
+                        raise TickerError(f"{message['code']}: {message['message']}")
+                    out.print(Text(text if isinstance(text, str) else text.decode()))
+                    seen += 1
+                    if seen == count:
+                        return
+            why, code = "closed", socket.close_code
+        except ConnectionClosed as closed:
+            why, code = str(closed), closed.rcvd.code if closed.rcvd else None
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            if not seen:
+                raise TickerError(f"cannot follow {url}: {error}") from None
+            why, code = str(error), None
+        if code is not None and code >= FINAL_CODES:
+            raise TickerError(f"the server ended this for good: {why}")
+        attempts += 1
+        wait = random.uniform(0, min(WAIT_MAX, WAIT_BASE * 2**attempts))  # noqa: S311 - full jitter
+        err.print(Text(f"{why}; again in {wait:.1f} s"))
+        await asyncio.sleep(wait)
+
+
+FINAL_CODES = int(protocol.CloseCode.BAD_MESSAGE)
+_SUBPROTOCOL: Any = protocol.SUBPROTOCOL
+
+
+def _remember(place: dict[str, Any], message: dict[str, Any]) -> None:
+    if message["type"] == "snapshot":
+        place["epoch"] = message["epoch"]
+    if message["type"] in {"snapshot", "diff"}:
+        place["seq"] = message["seq"]
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+        raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{url}'")
+    secure = parts.scheme in {"https", "wss"}
+    return f"{'https' if secure else 'http'}://{parts.netloc}"
+
+
+def _live_url(base: str, board: str, place: dict[str, Any]) -> str:
+    query = urlencode({"board": board, **place})
+    return f"{base.replace('http', 'ws', 1)}/ws?{query}"
+
+
+async def _first_board(base: str) -> str:
+    try:
+        async with httpx.AsyncClient(base_url=base, timeout=10) as client:
+            listed = (await client.get("/api/boards")).raise_for_status().json()
+        return str(listed["boards"][0]["name"])
+    except (httpx.HTTPError, httpx.InvalidURL, InvalidURI) as error:
+        raise TickerError(f"cannot reach {base}: {error or type(error).__name__}") from None
+    except (ValueError, LookupError, TypeError):
+        raise TickerError(f"{base} does not answer like a ticker server") from None

@@ -1,0 +1,155 @@
+"""One viewer over its connection: where it is on each board, and whether it keeps up.
+
+A viewer holds one seq per board and no queue. While it cannot take more, ticks pass it by; when it
+can again, one diff leads from where it is to the present (conflation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from ticker.live import LiveBoard
+from ticker.protocol import CloseCode, Frame
+
+if TYPE_CHECKING:
+    from ticker.hub import Channel
+
+
+UNTOLD = -1
+"""The seq of a viewer that has no snapshot, and the version of a status it was never told."""
+
+
+class Connection(Protocol):
+    """What carries frames to one viewer; the seam between viewers and servers.
+
+    ``on_writable`` is called each time the connection takes frames again, ``on_lost`` once when it
+    turns out to be dead. Both are set by the viewer.
+    """
+
+    on_writable: Callable[[], None]
+    on_lost: Callable[[], None]
+
+    @property
+    def writable(self) -> bool:
+        """Whether a frame may be written now."""
+
+    def write(self, frame: Frame) -> Awaitable[None] | None:
+        """Send ``frame``; only while ``writable``. None when it is already on its way."""
+
+    async def drain(self) -> None:
+        """Wait until ``writable``."""
+
+    def pending(self) -> int:
+        """Return how many bytes still wait to be sent, 0 where that is not known."""
+
+    def close(self, code: CloseCode) -> None:
+        """End the connection with ``code``, without waiting for a peer that does not read."""
+
+
+class Watch:
+    """One board as one viewer watches it: the seq and status the viewer has."""
+
+    __slots__ = ("channel", "live", "seq", "status_version", "viewer")
+
+    def __init__(self, viewer: Viewer, live: LiveBoard, channel: Channel) -> None:
+        self.viewer, self.live, self.channel = viewer, live, channel
+        self.seq = self.status_version = UNTOLD
+
+    def deliver(self, frame: Frame) -> Awaitable[None] | None:
+        """Send ``frame`` if it leads on from where the viewer is, else what it lacks."""
+        viewer = self.viewer
+        if not viewer.ready:
+            return None  # what is skipped here, since(seq) repeats once the viewer is ready
+        if self.seq != frame.prev:
+            return self.catch_up()
+        self.seq = frame.seq
+        return viewer.write(frame)
+
+    def catch_up(self) -> Awaitable[None] | None:
+        """Lead the viewer to the present: what it lacks of the rows, then of the status."""
+        waiting = None
+        frame = self.live.since(self.seq)
+        if frame is not None:
+            self.seq = frame.seq
+            if frame.prev < 0:  # a snapshot says the status too
+                self.status_version = self.live.status_version
+            waiting = self.viewer.write(frame)
+        return self.tell_status() or waiting
+
+    def tell_status(self) -> Awaitable[None] | None:
+        """Send the feeds' status if the viewer is ready and has an older one."""
+        if not self.viewer.ready or self.status_version == self.live.status_version:
+            return None
+        if self.seq == UNTOLD:
+            return None  # the snapshot will say it
+        self.status_version = self.live.status_version
+        return self.viewer.write(self.live.status())
+
+
+class Viewer:
+    """One connection that watches boards. ``ready`` says whether it takes frames now."""
+
+    __slots__ = (
+        "_pending",
+        "_stalled_at",
+        "connection",
+        "id",
+        "paused",
+        "ready",
+        "sent_at",
+        "watches",
+    )
+
+    def __init__(self, viewer_id: str, connection: Connection) -> None:
+        self.id = viewer_id
+        self.connection = connection
+        self.watches: dict[str, Watch] = {}
+        self.paused = False
+        self.ready = connection.writable
+        self.sent_at = monotonic()
+        self._stalled_at: float | None = None
+        self._pending = 0
+        connection.on_writable = self.catch_up
+
+    def write(self, frame: Frame) -> Awaitable[None] | None:
+        """Send ``frame``; only while the connection is writable."""
+        connection = self.connection
+        waiting = connection.write(frame)
+        self.sent_at = monotonic()
+        if not connection.writable:
+            self.ready = False
+            self._stalled_at, self._pending = self.sent_at, connection.pending()
+        return waiting
+
+    def stalled_for(self, now: float) -> float:
+        """Return for how many seconds the viewer has taken nothing of what waits for it.
+
+        ``now`` is of the monotonic clock. Ask regularly: progress is what changed since last time.
+        """
+        if self._stalled_at is None:
+            return 0.0
+        pending = self.connection.pending()
+        if pending < self._pending:  # slow, but it moves
+            self._stalled_at, self._pending = now, pending
+        return now - self._stalled_at
+
+    def catch_up(self) -> None:
+        """Go on after not having been ready: lead every board to the present."""
+        self._stalled_at = None
+        self.ready = self.connection.writable and not self.paused
+        for watch in self.watches.values():
+            if not self.ready:
+                return  # comes again as soon as the connection is writable
+            watch.catch_up()
+
+    def pause(self) -> None:
+        """Take nothing but heartbeats."""
+        self.paused, self.ready = True, False
+
+    def resume(self) -> None:
+        """Take frames again, beginning with what was missed."""
+        self.paused = False
+        if self.connection.writable:
+            self.catch_up()

@@ -1,0 +1,192 @@
+"""YAML text -> plain values that remember where they stand.
+
+Scalars stay text: what a plain ``ON``, ``NO``, ``12:30`` or ``007`` means is decided by the type
+that the config expects at its place, never by how it looks. ``${NAME}``, ``${NAME:-default}`` and
+``${file:PATH}`` are replaced in values; ``$${`` writes a literal ``${``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ticker.errors import Problem
+
+NODE_LIMIT = 200_000
+"""Aliases can make a small file large; no config of people has this many nodes."""
+
+DEPTH_LIMIT = 50
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_NULLS = {"", "~", "null"}
+
+PathKey = tuple[str | int, ...]
+Mark = tuple[int, int]  # line and column, 1-based
+
+
+class Scalar(str):
+    """The text of a YAML scalar: whether it was plain (unquoted), and whether it was expanded."""
+
+    plain: bool
+    expanded: bool
+
+    @classmethod
+    def of(cls, text: str, *, plain: bool, expanded: bool = False) -> Scalar:
+        """Return ``text`` with its two facts."""
+        scalar = cls(text)
+        scalar.plain, scalar.expanded = plain, expanded
+        return scalar
+
+
+@dataclass
+class Source:
+    """A parsed file: its values, where each key and value stands, and what is wrong with it."""
+
+    file: str
+    text: str
+    data: Any = None
+    keys: dict[PathKey, Mark] = field(default_factory=dict)
+    values: dict[PathKey, Mark] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: PathKey, message: str, *, mark: Mark | None = None) -> Problem:
+        """Return a problem at ``path``, or at the nearest place above it that is in the file."""
+        at = mark
+        for length in range(len(path), -1, -1):
+            at = at or self.values.get(path[:length])
+        line, column = at or (1, 1)
+        lines = self.text.splitlines()
+        source = lines[line - 1] if 0 < line <= len(lines) else ""
+        return Problem(self.file, line, column, dotted(path), message, source)
+
+
+def dotted(path: PathKey) -> str:
+    """Return a path as people write it: ``boards.stocks.columns[2]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def load(
+    text: str, file: str, *, env: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> Source:
+    """Parse ``text``; every problem found is in the result's ``problems``.
+
+    ``read`` returns the text of a file that ``${file:PATH}`` names (OSError when it cannot).
+    """
+    source = Source(file, text)
+    try:
+        node = YAML(typ="rt", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        words = " ".join(filter(None, (error.problem, error.context)))
+        source.problems.append(source.problem((), f"not YAML: {words}", mark=at))
+        return source
+    except (YAMLError, ValueError) as error:
+        source.problems.append(source.problem((), f"not YAML: {str(error).splitlines()[0]}"))
+        return source
+    if node is not None:
+        _Reader(source, env, read or _read_file).read(node)
+    return source
+
+
+def _read_file(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+class _Reader:
+    """Walks the node tree once, filling a source."""
+
+    def __init__(self, source: Source, env: Mapping[str, str], read: Callable[[str], str]) -> None:
+        self._source, self._env, self._read = source, env, read
+        self._count = 0
+
+    def read(self, node: Node) -> None:
+        try:
+            self._source.data = self._value(node, ())
+        except _TooLarge as error:
+            self._source.problems.append(self._source.problem((), str(error)))
+
+    def _value(self, node: Node, path: PathKey) -> Any:
+        self._count += 1
+        if self._count > NODE_LIMIT or len(path) > DEPTH_LIMIT:
+            raise _TooLarge(f"more than {NODE_LIMIT} values or {DEPTH_LIMIT} levels")
+        self._source.values[path] = _mark(node)
+        if isinstance(node, MappingNode):
+            return dict(self._pairs(node, path))
+        if isinstance(node, SequenceNode):
+            return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        assert isinstance(node, ScalarNode), "a YAML node is a mapping, a sequence or a scalar"  # noqa: S101 - tells the type checker
+        return self._scalar(node, path)
+
+    def _pairs(self, node: MappingNode, path: PathKey) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            at = _mark(key_node)
+            if not isinstance(key_node, ScalarNode):
+                self._problem(path, "a key must be text", at)
+                continue
+            key = str(key_node.value)
+            inner = (*path, key)
+            if key in seen:
+                self._problem(inner, f"duplicate key, first on line {seen[key]}", at)
+                continue
+            seen[key] = at[0]
+            self._source.keys[inner] = at
+            yield key, self._value(value_node, inner)
+
+    def _scalar(self, node: ScalarNode, path: PathKey) -> Scalar | None:
+        plain = not node.style
+        text = str(node.value)
+        if plain and text in _NULLS:
+            return None
+
+        def expand(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return "${"
+            try:
+                return self._reference(match[1])
+            except LookupError as error:
+                self._problem(path, str(error.args[0]), _mark(node))
+                return match[0]
+
+        expanded = _REFERENCE.sub(expand, text)
+        return Scalar.of(expanded, plain=plain, expanded=expanded != text)
+
+    def _reference(self, inside: str) -> str:
+        """Return what ``${inside}`` stands for; LookupError with the words when nothing does."""
+        if inside.startswith("file:"):
+            name = inside.removeprefix("file:")
+            try:
+                return self._read(name).rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "not UTF-8 text"
+                raise LookupError(f"cannot read file '{name}': {why}") from None
+        name, has_default, default = inside.partition(":-")
+        if name in self._env:
+            return self._env[name]
+        if has_default:
+            return default
+        raise LookupError(
+            f"environment variable '{name}' is not set; set it or write ${{{name}:-default}}"
+        )
+
+    def _problem(self, path: PathKey, message: str, mark: Mark) -> None:
+        self._source.problems.append(self._source.problem(path, message, mark=mark))
+
+
+class _TooLarge(Exception):
+    """The document has more nodes than any config needs."""
+
+
+def _mark(node: Node) -> Mark:
+    return node.start_mark.line + 1, node.start_mark.column + 1
