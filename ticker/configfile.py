@@ -240,7 +240,8 @@ def _unwrap(annotation: Any) -> list[Any]:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the config file, for editors; defaults as people write them."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return schema | _written(Settings.model_json_schema())
+    written: dict[str, Any] = _written(Settings.model_json_schema())
+    return schema | written
 
 
 def _written(part: Any) -> Any:

@@ -105,15 +105,21 @@ def _symbol(value: Any) -> Any:
     return str(value)
 
 
-def compile_path(text: str) -> None:
+def split_path(text: str) -> tuple[bool, str]:
+    """Return whether a path starts at the document's root (``$``), and its JMESPath expression."""
+    from_root = text.startswith("$")
+    return from_root, (text[1:].removeprefix(".") or "@") if from_root else text
+
+
+def check_path(text: str) -> None:
     """Raise ValueError, in words, unless ``text`` is a path of the mapping language.
 
-    That is a JMESPath expression, ``$.path`` (from the document's root), ``@key`` or ``@symbol``.
+    That is a JMESPath expression, one from the root (``$.path``), ``@key`` or ``@symbol``.
     """
-    if text in {"@key", "@symbol", "$"}:
+    if text in {"@key", "@symbol"}:
         return
     try:
-        jmespath.compile(text.removeprefix("$."))
+        jmespath.compile(split_path(text)[1])
     except JMESPathError as error:
         words = str(error).splitlines()[0].rstrip(":")
         hint = """; a key with spaces or dots is written '"like this"'""" if " " in text else ""
@@ -122,7 +128,7 @@ def compile_path(text: str) -> None:
 
 def _path(value: str) -> str:
     try:
-        compile_path(value)
+        check_path(value)
     except ValueError as error:
         raise PydanticCustomError("path", "{why}", {"why": str(error)}) from None
     return value

@@ -21,7 +21,7 @@ from ticker.errors import FeedError, MappingError
 from ticker.feeds import REASONS_KEPT, Rejection, values
 from ticker.feeds.values import describe
 from ticker.fields import Kind
-from ticker.scalars import SYMBOL_LIMIT
+from ticker.scalars import SYMBOL_LIMIT, split_path
 
 
 class Place(NamedTuple):
@@ -183,7 +183,7 @@ class Mapper:
 
 
 def reader(path: str) -> Reader:
-    """Return a function that reads ``path`` (see ``scalars.compile_path``) at a place.
+    """Return a function that reads ``path`` (see ``scalars.check_path``) at a place.
 
     It raises ValueError where the path cannot be applied.
     """
@@ -191,10 +191,8 @@ def reader(path: str) -> Reader:
         return lambda place: place.key
     if path == "@symbol":
         return lambda place: place.symbol
-    if path == "$":
-        return lambda place: place.root
-    from_root = path.startswith("$.")
-    expression = jmespath.compile(path.removeprefix("$."))
+    from_root, text = split_path(path)
+    expression = jmespath.compile(text)
     if expression.parsed["type"] == "field" and not from_root:  # by far the most common: no walk
         name = expression.parsed["value"]
         return lambda place: place.row.get(name) if isinstance(place.row, dict) else None
