@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from ticker import yaml12
 from ticker.config import Settings
 from ticker.errors import ConfigError, Problem
+from ticker.scalars import described
 from ticker.yaml12 import PathKey, Source, dotted
 
 FILE_LIMIT = 1_000_000
@@ -112,10 +113,7 @@ def _warnings(source: Source, settings: Settings) -> Iterator[Problem]:
 
 
 def _warning(source: Source, path: PathKey, message: str) -> Problem:
-    found = source.problem(path, message, mark=source.keys.get(path))
-    return Problem(
-        found.file, found.line, found.column, found.path, message, found.source, warning=True
-    )
+    return replace(source.problem(path, message, mark=source.keys.get(path)), warning=True)
 
 
 # -- a pydantic error in our words, at its place
@@ -129,30 +127,34 @@ def _explain(source: Source, error: ErrorDetails) -> Problem:
         message = f"unknown key{_did_you_mean(str(path[-1]), known)}"
         return source.problem(path, message, mark=source.keys.get(path))
     if kind == "missing":
-        missing = str(branches[-1])
-        name = dotted((*path, missing))
-        found = source.problem(path, "required key is missing", mark=source.keys.get(path))
-        return Problem(found.file, found.line, found.column, name, found.message, found.source)
+        return _absent(source, path, branches[-1], "required key is missing")
+    if kind == "rule" and branches and branches[-1] == error["loc"][-1]:  # broken by a default
+        return _absent(source, path, branches[-1], error["msg"])
     if kind in {"kind", "model"}:
         given = error["input"].get(kind) if isinstance(error["input"], dict) else None
         path = (*path, kind) if given is not None else path
         got = f", got '{given}'" if given is not None else f" as `{kind}`"
         return source.problem(path, error["msg"] + got)
-    if branches and branches[-1] == error["loc"][-1] and kind == "rule":  # broken by a default
-        path = (*path, branches[-1])
-    return source.problem(path, _words(error))
+    at_key = source.keys.get(path) if branches and branches[-1] == "[key]" else None
+    return source.problem(path, _words(error, source.at(path)), mark=at_key)
 
 
-def _words(error: ErrorDetails) -> str:
+def _absent(source: Source, path: PathKey, key: int | str, message: str) -> Problem:
+    """Return a problem of a key that is not in the file, at the key above it."""
+    found = source.problem(path, message, mark=source.keys.get(path))
+    return replace(found, path=dotted((*path, str(key))))
+
+
+def _words(error: ErrorDetails, got: Any) -> str:
     """Return what was expected and what came."""
-    kind, context, got = error["type"], error.get("ctx", {}), error["input"]
-    shown = f", got '{got}'" if isinstance(got, yaml12.Scalar) and not got.expanded else ""
+    kind, context = error["type"], error.get("ctx", {})
+    shown = f", got {described(got)}"
     if kind == "literal_error":
         return f"expected {context['expected'].replace(chr(39), '')}{shown}"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return f"expected a mapping of keys to values{shown or _nothing(got)}"
+        return f"expected a mapping of keys to values{shown}"
     if kind == "list_type":
-        return f"expected a list{shown or _nothing(got)}"
+        return f"expected a list{shown}"
     if kind == "string_pattern_mismatch":
         return f"expected text of the form {context['pattern']}{shown}"
     if kind in {"too_short", "too_long"}:
@@ -162,10 +164,6 @@ def _words(error: ErrorDetails) -> str:
     if message.startswith("Input should be"):
         return message.replace("Input should be", "must be") + shown
     return message
-
-
-def _nothing(got: object) -> str:
-    return ", got nothing" if got is None else ""
 
 
 def _place(data: Any, loc: tuple[int | str, ...]) -> tuple[PathKey, list[int | str]]:

@@ -27,22 +27,22 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 def expected(what: str, got: object) -> PydanticCustomError:
-    """Return the error for a value of the wrong kind, without showing expanded secrets."""
+    """Return the error for a value of the wrong kind."""
+    context = {"what": what, "shown": described(got)}
+    return PydanticCustomError("expected", "expected {what}, got {shown}", context)
+
+
+def described(got: object) -> str:
+    """Return what came in a few words, without showing expanded secrets."""
     if isinstance(got, Scalar) and got.expanded:
-        shown = "another value"
-    elif isinstance(got, str):
-        shown = f"'{got[:60]}'"
-    elif got is None:
-        shown = "nothing"
-    elif isinstance(got, dict):
-        shown = "a mapping"
-    elif isinstance(got, list):
-        shown = "a list"
-    else:
-        shown = str(got)[:60]
-    return PydanticCustomError(
-        "expected", "expected {what}, got {shown}", {"what": what, "shown": shown}
-    )
+        return "another value"
+    if isinstance(got, str):
+        return f"'{got[:60]}'"
+    if got is None:
+        return "nothing"
+    if isinstance(got, dict):
+        return "a mapping"
+    return "a list" if isinstance(got, list) else str(got)[:60]
 
 
 def _text(value: Any) -> Any:

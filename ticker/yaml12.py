@@ -56,11 +56,18 @@ class Source:
     values: dict[PathKey, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def at(self, path: PathKey) -> Any:
+        """Return the value at ``path``, which is in the data."""
+        value = self.data
+        for part in path:
+            value = value[part]
+        return value
+
     def problem(self, path: PathKey, message: str, *, mark: Mark | None = None) -> Problem:
-        """Return a problem at ``path``, or at the nearest place above it that is in the file."""
-        at = mark
-        for length in range(len(path), -1, -1):
-            at = at or self.values.get(path[:length])
+        """Return a problem at ``path``, or at the key above it that is in the file."""
+        at = mark or self.values.get(path)
+        for length in range(len(path) - 1, 0, -1):
+            at = at or self.keys.get(path[:length]) or self.values.get(path[:length])
         line, column = at or (1, 1)
         lines = self.text.splitlines()
         source = lines[line - 1] if 0 < line <= len(lines) else ""
@@ -148,6 +155,8 @@ class _Reader:
         plain = not node.style
         text = str(node.value)
         if plain and text in _NULLS:
+            # an empty value stands where the next thing begins, which may be lines below
+            self._source.values[path] = self._source.keys.get(path, self._source.values[path])
             return None
 
         def expand(match: re.Match[str]) -> str:

@@ -1,0 +1,242 @@
+"""The board's laws, held over arbitrary histories, and its rules one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+)
+
+from ticker import board as board_module
+from ticker import diff
+from ticker.board import Board, Diff, Snapshot
+from ticker.diff import Rows
+from ticker.quality import Quality
+
+SYMBOLS = st.sampled_from("ABCDEF")
+FIELDS = st.sampled_from(["last", "open", "volume", "name", "change"])
+VALUES = st.one_of(
+    st.integers(-3, 3), st.floats(-2, 2, allow_nan=False), st.sampled_from(["", "x", "y"])
+)
+ROWS = st.dictionaries(SYMBOLS, st.dictionaries(FIELDS, VALUES, min_size=1), max_size=6)
+
+
+class Histories(RuleBasedStateMachine):
+    """Two feeds fill a board in any way; viewers of any age ask it at any time."""
+
+    viewers = Bundle("viewers")
+
+    @initialize(limit=st.sampled_from([0, 2, 1000]))
+    def start(self, limit: int) -> None:
+        # once a tombstone is gone a row that returns may not clear what it had: no merge then
+        self.board = Board(["one", "two"], tombstone_limit=limit)
+        self.now = 0.0
+        self.forgets = limit < 1000
+        self.published: list[tuple[Rows, Diff]] = []
+        self.said: dict[str, Rows] = {"one": {}, "two": {}}
+
+    @rule(feed=st.sampled_from(["one", "two"]), rows=ROWS, complete=st.booleans())
+    def apply(self, feed: str, rows: Rows, complete: bool) -> None:
+        self.board.apply(feed, {s: dict(row) for s, row in rows.items()}, complete=complete)
+        self.said[feed] = dict(rows) if complete else {**self.said[feed], **rows}
+
+    @rule(feed=st.sampled_from(["one", "two"]), symbols=st.sets(SYMBOLS))
+    def remove(self, feed: str, symbols: set[str]) -> None:
+        self.board.remove(feed, symbols)
+        for symbol in symbols:
+            self.said[feed].pop(symbol, None)
+
+    @rule(quality=st.sampled_from(list(Quality)), late=st.frozensets(SYMBOLS))
+    def rate(self, quality: Quality, late: frozenset[str]) -> None:
+        self.board.rate("one", quality, late)
+
+    @rule(passes=st.sampled_from([0.1, board_module.TOMBSTONE_SECONDS + 1]))
+    def flush(self, passes: float) -> None:
+        self.now += passes
+        self.forgets |= passes > board_module.TOMBSTONE_SECONDS
+        before = copied(self.board)
+        found = self.board.flush(self.now)
+        if found is None:
+            assert copied(self.board) == before, "a change that was not published"
+            return
+        assert diff.apply(before, found.rows) == copied(self.board)
+        assert copied(self.board) != before, "a diff between equal states"
+        self.published.append((before, found))
+
+    @rule(target=viewers)
+    def join(self) -> dict[str, Any]:
+        return {"seq": self.board.seq, "rows": copied(self.board)}
+
+    @rule(viewer=viewers)
+    def catch_up(self, viewer: dict[str, Any]) -> None:
+        match self.board.since(viewer["seq"]):
+            case Diff(prev, seq, rows):
+                assert prev == viewer["seq"]
+                viewer["rows"], viewer["seq"] = diff.apply(viewer["rows"], rows), seq
+            case Snapshot(seq, rows):
+                viewer["rows"], viewer["seq"] = {s: dict(r) for s, r in rows.items()}, seq
+        assert viewer["rows"] == copied(self.board)
+
+    @invariant()
+    def consecutive_diffs_merge(self) -> None:
+        """What two diffs do one after the other, their merge does at once."""
+        if len(self.published) < 2 or self.forgets:
+            return
+        (start, first), (_, second) = self.published[-2:]
+        both = diff.apply(diff.apply(start, first.rows), second.rows)
+        assert diff.apply(start, diff.merge(first.rows, second.rows)) == both
+
+    @invariant()
+    def every_feed_is_heard(self) -> None:
+        """A flushed board has exactly the rows of its feeds."""
+        if self.board._dirty:
+            return
+        assert copied(self.board).keys() == self.said["one"].keys() | self.said["two"].keys()
+
+
+def copied(board: Board) -> Rows:
+    """Return the published rows, apart from the board."""
+    return {symbol: dict(row) for symbol, row in board.snapshot().rows.items()}
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def flushed(*readings: Rows, **options: Any) -> Board:
+    """Return a board that published each reading of its one feed."""
+    board = Board(["f"], **options)
+    for now, rows in enumerate(readings):
+        board.apply("f", rows, complete=True)
+        board.flush(float(now))
+    return board
+
+
+def test_equal_readings_give_no_diff() -> None:
+    """A reading that says the same again costs no seq."""
+    board = flushed({"A": {"last": 1}})
+    board.apply("f", {"A": {"last": 1}})
+    assert board.flush(1.0) is None
+    assert board.seq == 1
+
+
+def test_a_change_that_is_taken_back_before_the_flush_gives_no_diff() -> None:
+    """Only what viewers would see counts."""
+    board = flushed({"A": {"last": 1}})
+    board.apply("f", {"A": {"last": 2}})
+    board.apply("f", {"A": {"last": 1}})
+    assert board.flush(1.0) is None
+
+
+def test_since_names_only_fields_newer_than_asked() -> None:
+    """Each field remembers its own seq."""
+    board = flushed({"A": {"last": 1, "volume": 5}}, {"A": {"last": 2, "volume": 5}})
+    assert board.since(1) == Diff(1, 2, {"A": {"last": 2}})
+
+
+def test_since_spans_many_seqs_with_the_latest_value() -> None:
+    """A viewer that was away gets one diff, with the present in it."""
+    board = flushed({"A": {"last": 1}}, {"A": {"last": 2}}, {"A": {"last": 3}})
+    assert board.since(1) == Diff(1, 3, {"A": {"last": 3}})
+
+
+def test_since_the_present_is_nothing() -> None:
+    """Who is at the board's seq lacks nothing."""
+    assert flushed({"A": {"last": 1}}).since(1) is None
+
+
+def test_a_seq_from_the_future_gets_a_snapshot() -> None:
+    """Such a viewer has another history, whatever it says."""
+    assert isinstance(flushed({"A": {"last": 1}}).since(99), Snapshot)
+
+
+def test_a_removed_row_is_told_as_null() -> None:
+    """A tombstone keeps what is gone tellable."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}}, {"B": {"last": 1}})
+    assert board.since(1) == Diff(1, 2, {"A": None})
+
+
+def test_a_row_that_returns_clears_what_it_had_before() -> None:
+    """A viewer that missed the removal must not keep old fields."""
+    board = flushed({"A": {"last": 1, "name": "x"}}, {}, {"A": {"last": 1}})
+    assert board.since(1) == Diff(1, 3, {"A": {"last": 1, "name": None}})
+
+
+def test_whoever_is_older_than_the_tombstones_gets_a_snapshot() -> None:
+    """Tombstones are bounded in number; beyond them only the whole state is true."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}}, {"B": {"last": 1}}, tombstone_limit=0)
+    assert isinstance(board.since(1), Snapshot)
+    assert board.since(2) is None
+
+
+def test_tombstones_are_bounded_in_time() -> None:
+    """After a while a removal is forgotten."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}}, {"B": {"last": 1}})
+    board.apply("f", {"B": {"last": 2}})
+    board.flush(board_module.TOMBSTONE_SECONDS * 2)
+    assert isinstance(board.since(1), Snapshot)
+    assert board.since(2) == Diff(2, 3, {"B": {"last": 2}})
+
+
+def test_kept_rows_survive_a_complete_reading() -> None:
+    """A row whose own part of a reading failed stays."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}})
+    board.apply("f", {"B": {"last": 2}}, complete=True, kept={"A"})
+    board.flush(1.0)
+    assert board.since(1) == Diff(1, 2, {"B": {"last": 2}})
+
+
+def test_the_first_feed_wins_field_by_field() -> None:
+    """Two feeds may fill one row; what only one knows is shown from it."""
+    board = Board(["one", "two"])
+    board.apply("two", {"A": {"last": 2, "name": "two"}})
+    board.apply("one", {"A": {"last": 1}})
+    board.flush(0.0)
+    assert board.snapshot().rows == {"A": {"last": 1, "name": "two"}}
+
+
+def test_a_row_stays_while_any_feed_has_it() -> None:
+    """One feed's removal leaves the other's fields."""
+    board = Board(["one", "two"])
+    board.apply("one", {"A": {"last": 1}})
+    board.apply("two", {"A": {"name": "x"}})
+    board.flush(0.0)
+    board.remove("one", ["A"])
+    assert board.flush(1.0) == Diff(1, 2, {"A": {"last": None}})
+
+
+def test_quality_is_part_of_the_state() -> None:
+    """A feed that goes down marks each of its rows; coming back clears the mark."""
+    board = flushed({"A": {"last": 1}})
+    board.rate("f", Quality.DOWN)
+    assert board.flush(1.0) == Diff(1, 2, {"A": {"quality": "down"}})
+    board.rate("f", Quality.LIVE)
+    assert board.flush(2.0) == Diff(2, 3, {"A": {"quality": None}})
+
+
+def test_late_rows_are_marked_alone() -> None:
+    """A row can be stale while its feed is live."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}})
+    board.rate("f", Quality.LIVE, {"B"})
+    assert board.flush(1.0) == Diff(1, 2, {"B": {"quality": "stale"}})
+
+
+def test_what_is_over_does_not_turn_stale() -> None:
+    """A final game is closed, however its feed is."""
+    board = flushed({"A": {"home_score": 1, "status": "final"}})
+    board.rate("f", Quality.DOWN)
+    assert board.flush(1.0) is None
+    assert board.snapshot().rows["A"]["quality"] == "closed"
+
+
+def test_older_finds_rows_by_their_own_time() -> None:
+    """Rows without a time are never older."""
+    board = flushed({"A": {"time": 5}, "B": {"time": 15}, "C": {"last": 1}})
+    assert board.older("f", 10) == {"A"}

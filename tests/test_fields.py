@@ -1,0 +1,43 @@
+"""What is derived from a row, and how fields are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ticker import fields
+
+
+@pytest.mark.parametrize(
+    ("row", "derived"),
+    [
+        ({"last": 191.31, "open": 190.12}, {"change": 1.19, "change_pct": 0.6259}),
+        ({"last": 0.3, "previous_close": 0.1}, {"change": 0.2, "change_pct": 200.0}),
+        ({"last": 2, "open": 1, "previous_close": 4}, {"change": -2, "change_pct": -50.0}),
+        ({"last": 2.9e-7, "open": 3.1e-7}, {"change": -2e-8, "change_pct": -6.4516}),
+        ({"last": 1, "open": 0}, {"change": 1}),
+        ({"last": 1}, {}),
+        ({"open": 1}, {}),
+        ({"last": "x", "open": 1}, {}),
+        ({"last": True, "open": 1}, {}),
+        ({"last": 2, "open": 1, "change": 7}, {"change_pct": 100.0}),
+        ({"last": 2, "open": 1, "change": 7, "change_pct": 8}, {}),
+    ],
+)
+def test_derive(row: dict[str, Any], derived: dict[str, float]) -> None:
+    """Change has the prices' own decimals, and the source's value is never replaced."""
+    assert fields.derive(row) == derived
+
+
+def test_derivable_needs_a_reference() -> None:
+    """Without open or previous close nothing can be derived."""
+    assert fields.derivable({"last", "open"}) == {"change", "change_pct"}
+    assert fields.derivable({"last", "open", "change"}) == {"change_pct"}
+    assert fields.derivable({"last"}) == set()
+
+
+def test_fields_without_a_name_of_their_own() -> None:
+    """Any field may be mapped; it is shown under its own name."""
+    assert fields.label_of("market_cap") == "Market cap"
+    assert fields.kind_of("market_cap") is fields.Kind.AUTO
