@@ -40,6 +40,13 @@ def until(look: Callable[[], T], *, what: str = "it", patience: float = PATIENCE
         threading.Event().wait(0.01)
 
 
+async def eventually(look: Callable[[], object]) -> None:
+    """Let the loop run until ``look`` is true; fail the test when it does not come to be."""
+    async with asyncio.timeout(PATIENCE):
+        while not look():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0)
+
+
 def settings(text: str, *, base: Path = Path(), **env: str) -> Settings:
     """Return the settings of a config text."""
     return configfile.parse(text, "test.yaml", base=base, env=env).settings
@@ -275,3 +282,41 @@ class Follower:
         deadline = time.monotonic() + timeout
         while not true(self):
             self.next(deadline - time.monotonic())
+
+
+# -- a board that only the test changes
+
+
+QUIET = """
+server: {{heartbeat: {heartbeat}, stall_timeout: {stall}, max_viewers: {viewers}}}
+feeds:
+  still: {{kind: simulate, every: 24h, symbols: {{SIM: 100}}}}
+  other: {{kind: simulate, every: 24h, symbols: {{SIM: 100}}}}
+boards:
+  b: {{title: The board, feeds: [still], flush: 10ms}}
+  c: {{feeds: [other], flush: 10ms}}
+"""
+
+
+@contextmanager
+def quiet_server(
+    heartbeat: str = "5s", stall: str = "20s", viewers: int = 10_000
+) -> Iterator[Running]:
+    """Run a server whose boards `b` and `c` have been read once and change only by ``publish``."""
+    with serving(QUIET.format(heartbeat=heartbeat, stall=stall, viewers=viewers)) as server:
+        until(lambda: server.get("/readyz").status_code == 200, what="the first reading")
+        yield server
+
+
+def publish(server: Running, board: str = "b", rows: diff.Rows | None = None) -> int:
+    """Let the feed of ``board`` say ``rows``, and return the board's seq once they are out."""
+    live = server.ticker.boards[board]
+    (feed,) = live.feeds
+    before = live.seq
+
+    def apply() -> None:
+        live.board.apply(feed, rows or {})
+        live.changed.set()
+
+    server.call(apply)
+    return until(lambda: live.seq > before and live.seq, what="a diff")

@@ -23,7 +23,7 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 PURE = {"errors", "diff", "quality", "fields", "board"}
-PURE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "typing", "ticker"}
+PURE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "math", "typing", "ticker"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Container, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 from ticker import diff, fields
 from ticker.diff import Patch, Row, Rows
-from ticker.quality import Quality, of_row
+from ticker.quality import Quality, of_row, worst
 
 TOMBSTONE_SECONDS = 600.0
 TOMBSTONE_LIMIT = 10_000
@@ -177,24 +176,23 @@ class Board:
 
     def _compose(self, symbol: str) -> Row | None:
         """Return the row as its feeds, derivation and quality make it; None when no feed has it."""
-        row: dict[str, Any] | None = None
+        row: Row | None = None
         quality = Quality.LIVE
         for source in self._sources.values():
             said = source.rows.get(symbol)
             if said is None:
                 continue
             own = of_row(said, source.quality, late=symbol in source.late)
-            if row is None:
-                row, quality = dict(said), own
-            else:
-                row = {**said, **row}
-                quality = max(quality, own, key=lambda q: q.rank)
+            row, quality = (
+                ({**said}, own) if row is None else ({**said, **row}, worst(quality, own))
+            )
         if row is None:
             return None
         row.update(fields.derive(row))
-        row.pop("quality", None)
         if quality is not Quality.LIVE:
             row["quality"] = quality.value
+        else:
+            row.pop("quality", None)
         return row
 
     def _stamp(self, symbol: str, changed: Iterable[str], seq: int) -> None:

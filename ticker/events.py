@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from ticker import protocol
@@ -11,6 +12,8 @@ from ticker.protocol import CloseCode, Frame
 from ticker.transport import CLOSE_SECONDS
 
 RETRY_MS = 3000
+
+_SEQ = re.compile(r"[0-9]{1,18}")
 
 
 def _nothing() -> None:
@@ -72,7 +75,7 @@ async def stream(hub: Hub, boards: Sequence[str], last_id: str | None) -> AsyncI
     try:
         for board in boards:
             live = hub.boards.get(board)
-            resumes = live is not None and live.epoch == epoch and seq.isdigit() and len(seq) < 19
+            resumes = live is not None and live.epoch == epoch and _SEQ.fullmatch(seq)
             known = {"epoch": epoch, "seq": int(seq)} if resumes else {}
             hub.subscribe(viewer, protocol.Subscribe.model_validate({"board": board, **known}))
         yield b"retry: %d\n\n" % RETRY_MS

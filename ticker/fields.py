@@ -6,6 +6,7 @@ Any other field may be mapped too; it is shown under its own name.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -97,8 +98,8 @@ def derivable(fields: Iterable[str]) -> set[str]:
 def derive(row: Mapping[str, Any]) -> dict[str, float]:
     """Return ``change`` and ``change_pct`` where ``row`` has no own and a reference price.
 
-    The reference is the previous close where there is one, else the open. ``change`` has as many
-    decimals as the prices it comes from, ``change_pct`` is in percent with four.
+    The reference is the previous close where there is one, else the open. ``change`` is exact for
+    prices of up to 15 digits, ``change_pct`` is in percent with four decimals.
     """
     last = row.get("last")
     reference = row.get("previous_close")
@@ -108,18 +109,26 @@ def derive(row: Mapping[str, Any]) -> dict[str, float]:
         return {}
     result: dict[str, float] = {}
     if "change" not in row:
-        result["change"] = round(last - reference, max(_decimals(last), _decimals(reference)))
+        result["change"] = _difference(last, reference)
     if "change_pct" not in row and reference:
         result["change_pct"] = round((last - reference) / reference * 100, 4)
     return result
 
 
+_NUMERIC = frozenset({int, float})
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a number; true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) in _NUMERIC
 
 
-def _decimals(number: float) -> int:
-    """Return how many decimals the shortest way of writing ``number`` has."""
-    mantissa, _, exponent = repr(number).partition("e")
-    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))
+def _difference(one: float, other: float) -> float:
+    """Return ``one - other`` without the noise of binary fractions: 0.3 - 0.1 is 0.2.
+
+    A float holds 15 decimal digits of the larger number; what is beyond them is noise.
+    """
+    larger = max(abs(one), abs(other))
+    if (isinstance(one, int) and isinstance(other, int)) or not larger:
+        return one - other
+    return round(one - other, 14 - math.floor(math.log10(larger)))

@@ -11,8 +11,8 @@ from time import monotonic, time
 
 from ticker import protocol
 from ticker.live import LiveBoard
-from ticker.protocol import CloseCode, ErrorCode, Frame
-from ticker.viewer import UNTOLD, Connection, Viewer, Watch
+from ticker.protocol import UNTOLD, CloseCode, ErrorCode, Frame
+from ticker.viewer import Connection, Viewer, Watch
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ RATES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 1 / 30, 1 / 60)
 """Frames per second that are served; few, so that viewers share frames and channels are bounded."""
 
 SWEEP_SECONDS = 1.0
-SEND_DEADLINE = 1.0
-"""Longest wait for viewers whose server takes no ready frames; who is later catches up alone."""
+GOODBYE_SECONDS = 1.0
+"""Longest wait for goodbyes to be taken, where the server takes no ready frames."""
 
 RETRY_SECONDS = (0.0, 30.0)
 """Range in which viewers come back after the server said goodbye: not all at once."""
@@ -64,14 +64,14 @@ class Channel:
         deliveries = [watch.deliver(frame) for watch in list(self.watches)]
         waiting = [delivery for delivery in deliveries if delivery is not None]
         if waiting:
-            await settle(waiting)
+            await settle(waiting, self.live.flush_interval)
 
 
-async def settle(waiting: Iterable[Awaitable[None]]) -> None:
+async def settle(waiting: Iterable[Awaitable[None]], deadline: float) -> None:
     """Wait together for those who must wait, at most so long; each one's failure is its own."""
     together = asyncio.gather(*waiting, return_exceptions=True)
     with suppress(TimeoutError):  # late sends go on; until they end, ticks pass those viewers by
-        await asyncio.wait_for(asyncio.shield(together), SEND_DEADLINE)
+        await asyncio.wait_for(asyncio.shield(together), deadline)
 
 
 class Hub:
@@ -230,7 +230,7 @@ class Hub:
         goodbye = protocol.goodbye(CloseCode.DRAINING, (low, high))
         viewers = list(self.viewers)
         sends = [v.write(goodbye) for v in viewers if v.connection.writable]
-        await settle([send for send in sends if send is not None])
+        await settle([send for send in sends if send is not None], GOODBYE_SECONDS)
         for viewer in viewers:
             self.end(viewer, CloseCode.DRAINING)
 

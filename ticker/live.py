@@ -5,12 +5,13 @@ from __future__ import annotations
 from asyncio import Event
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from ticker import protocol
 from ticker.board import Board, Diff, Snapshot
 from ticker.protocol import Frame
-from ticker.quality import Quality
+from ticker.quality import Quality, worst
 
 FRAMES_KEPT = 256
 """Catch-up frames remembered per seq; beyond that the same bytes are made again."""
@@ -76,7 +77,7 @@ class LiveBoard:
     @property
     def quality(self) -> Quality:
         """The worst quality among the feeds."""
-        return max((status.quality for status in self.feeds.values()), key=lambda q: q.rank)
+        return reduce(worst, (status.quality for status in self.feeds.values()))
 
     def flush(self, now: float) -> bool:
         """Publish what changed, if anything did; ``now`` is in epoch seconds."""

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 VERSION = 1
 SUBPROTOCOL = "ticker.v1"
 
+UNTOLD = -1
+"""The seq of a viewer that has no snapshot yet, and ``prev`` of a frame that needs none."""
+
 
 class CloseCode(enum.IntEnum):
     """Why the server ends a connection; below 4500 the viewer comes back on its own."""
@@ -52,7 +55,9 @@ class ErrorCode(enum.StrEnum):
 class Frame:
     """One encoded message, in every form in which it is sent; each form is made at most once."""
 
-    def __init__(self, text: bytes, *, epoch: str = "", prev: int = -1, seq: int = -1) -> None:
+    def __init__(
+        self, text: bytes, *, epoch: str = "", prev: int = UNTOLD, seq: int = UNTOLD
+    ) -> None:
         self.text = text
         self.epoch = epoch
         self.prev = prev

@@ -9,18 +9,13 @@ from typing import Any
 
 
 class Quality(enum.StrEnum):
-    """From best to worst; the order is the one in which ``worst`` chooses."""
+    """From best to worst: the order in which ``worst`` chooses."""
 
     LIVE = "live"
     DELAYED = "delayed"
     STALE = "stale"
     DOWN = "down"
     CLOSED = "closed"
-
-    @property
-    def rank(self) -> int:
-        """Position in the order above."""
-        return _RANK[self]
 
 
 _RANK = {quality: rank for rank, quality in enumerate(Quality)}
@@ -88,10 +83,15 @@ def of_row(row: Mapping[str, Any], feed: Quality, *, late: bool) -> Quality:
 
     What is over stays over: a closed market or a final game does not turn stale.
     """
-    claimed = row.get("quality")
-    if claimed == Quality.CLOSED or row.get("status") in OVER:
+    claimed, status = row.get("quality"), row.get("status")
+    if claimed is None and status is None and not late:
+        return feed  # nearly every row
+    if claimed == Quality.CLOSED or status in OVER:
         return Quality.CLOSED
-    own = Quality.STALE if late else Quality.LIVE
-    if claimed in _RANK:
-        own = max(own, Quality(claimed), key=_RANK.__getitem__)
-    return max(own, feed, key=_RANK.__getitem__)
+    found = worst(feed, Quality.STALE) if late else feed
+    return worst(found, Quality(claimed)) if claimed in _RANK else found
+
+
+def worst(one: Quality, other: Quality) -> Quality:
+    """Return the one of two qualities that is to be trusted less."""
+    return one if _RANK[one] >= _RANK[other] else other

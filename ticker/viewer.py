@@ -11,14 +11,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from ticker.live import LiveBoard
-from ticker.protocol import CloseCode, Frame
+from ticker.protocol import UNTOLD, CloseCode, Frame
 
 if TYPE_CHECKING:
     from ticker.hub import Channel
-
-
-UNTOLD = -1
-"""The seq of a viewer that has no snapshot, and the version of a status it was never told."""
 
 
 class Connection(Protocol):
@@ -73,7 +69,7 @@ class Watch:
         frame = self.live.since(self.seq)
         if frame is not None:
             self.seq = frame.seq
-            if frame.prev < 0:  # a snapshot says the status too
+            if frame.prev == UNTOLD:  # a snapshot says the status too
                 self.status_version = self.live.status_version
             waiting = self.viewer.write(frame)
         return self.tell_status() or waiting

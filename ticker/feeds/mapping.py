@@ -175,7 +175,7 @@ class Mapper:
         if not row and not isinstance(place.row, (dict, list)):
             raise ValueError(f"expected an object, got {describe(place.row)}")
         if not row:
-            raise ValueError(f"no value for any of {', '.join(self._settings.fields)}")
+            raise ValueError(f"no value for {', '.join(self._settings.fields)}")
         for name in self._required:
             if name not in row:
                 path = self._settings.fields[name].path if name in self._settings.fields else name

@@ -1,0 +1,232 @@
+"""The command line as a person uses it: a process, its output and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import PATIENCE, Running, publish, quiet_server, source, until
+from ticker import __version__
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """
+feeds:
+  coins: {kind: poll, every: 60s, url: "%s/t", fields: {last: last}}
+boards:
+  b: {feeds: [coins]}
+"""
+
+
+def run(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "ticker", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a command, and end it at the end of the block."""
+    with (cwd / "stderr").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ticker", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd=cwd,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
+            if process.stdout:
+                process.stdout.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def failed_in_one_line(result: subprocess.CompletedProcess[str], words: str) -> None:
+    """Assert a clear failure: exit code not 0, the words, and no traceback."""
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_version() -> None:
+    """One line, the version."""
+    assert run("version").stdout.strip() == __version__
+
+
+def test_schema_is_json() -> None:
+    """It can be piped into a file."""
+    assert json.loads(run("schema").stdout)["title"] == "Settings"
+
+
+def test_check_of_a_good_file() -> None:
+    """Exit code 0 and a word of what is in it."""
+    result = run("check", str(ROOT / "config.yaml"))
+    assert result.returncode == 0
+    assert "good: 4 feeds, 3 boards" in result.stdout
+
+
+def test_check_of_a_bad_file(tmp_path: Path) -> None:
+    """Exit code 1, every problem with file, line, column and caret."""
+    (tmp_path / "c.yaml").write_text("feeds: {f: {kind: simulate, symbols: {A: x}, sed: 1}}\n")
+    result = run("check", "c.yaml", cwd=tmp_path)
+    failed_in_one_line(result, "c.yaml:1:46: feeds.f.sed: unknown key, did you mean 'seed'?")
+    assert result.stderr.count("^") == 3
+
+
+def test_check_is_offline(tmp_path: Path) -> None:
+    """A source that cannot be reached is no problem of the file."""
+    (tmp_path / "c.yaml").write_text(CONFIG % "http://nowhere.invalid")
+    assert run("check", "c.yaml", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["check", "none.yaml"], ["serve", "-c", "none.yaml"]])
+def test_a_file_that_is_not_there(command: list[str], tmp_path: Path) -> None:
+    """One clear line."""
+    failed_in_one_line(run(*command, cwd=tmp_path), "none.yaml:1:1: cannot read: No such file")
+
+
+def test_a_directory_for_a_file(tmp_path: Path) -> None:
+    """One clear line."""
+    failed_in_one_line(run("serve", "-c", ".", cwd=tmp_path), "cannot read: Is a directory")
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    """One clear line that names the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--port", str(port), cwd=tmp_path)
+        failed_in_one_line(result, f"cannot listen on 127.0.0.1:{port}: Address already in use")
+
+
+def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
+    """One clear line."""
+    failed_in_one_line(run("serve", "--host", "nowhere.invalid", cwd=tmp_path), "cannot listen on")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_serve_without_a_config_is_the_demo(tmp_path: Path, ending: signal.Signals) -> None:
+    """It says so, serves, and ends quietly at a signal."""
+    port = free_port()
+    with started("serve", "--port", str(port), cwd=tmp_path) as process:
+
+        def ready() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            except httpx.TransportError:
+                assert process.poll() is None, (tmp_path / "stderr").read_text()
+                return False
+
+        until(ready, what="the start")
+        page = httpx.get(f"http://127.0.0.1:{port}/")
+        assert page.status_code == 200
+        assert "<html" in page.text
+        process.send_signal(ending)
+        assert process.wait(PATIENCE) == 0
+    said = (tmp_path / "stderr").read_text()
+    assert "built-in demo" in said
+    assert f"serving stocks, crypto, scores on http://127.0.0.1:{port}" in said
+    assert "Traceback" not in said
+
+
+def test_try_shows_rows_and_rejections(tmp_path: Path) -> None:
+    """One live reading: rows, rejected rows with reasons, timing, headers that matter."""
+    with source() as upstream:
+        upstream.say("/t", [{"symbol": "A", "last": "1.5"}, {"symbol": "B"}], ETag='"7"')
+        (tmp_path / "c.yaml").write_text(CONFIG % upstream.url)
+        result = run("try", "coins", "-c", "c.yaml", cwd=tmp_path)
+    assert result.returncode == 0
+    for words in (
+        "HTTP 200",
+        'etag: "7"',
+        "1 rows, 1 rejected in",
+        "1.5",
+        "row 'B': no value for last",
+    ):
+        assert words in result.stdout
+
+
+def test_try_of_a_source_that_fails(tmp_path: Path) -> None:
+    """Exit code 1 and the reason in words."""
+    with source() as upstream:
+        (tmp_path / "c.yaml").write_text(CONFIG % upstream.url)
+        result = run("try", "coins", "-c", "c.yaml", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "HTTP 404 Not Found" in result.stdout
+
+
+def test_try_of_a_feed_that_is_not_there(tmp_path: Path) -> None:
+    """The feeds that are there are named."""
+    (tmp_path / "c.yaml").write_text(CONFIG % "http://127.0.0.1:1")
+    result = run("try", "coin", "-c", "c.yaml", cwd=tmp_path)
+    failed_in_one_line(result, "no feed 'coin'; there are coins")
+
+
+def test_tail_prints_what_comes(tmp_path: Path) -> None:
+    """One message a line, of the first board when none is named."""
+    with quiet_server() as server:
+        result = run("tail", server.url, "--count", "2", cwd=tmp_path)
+        welcome, snapshot = map(json.loads, result.stdout.splitlines())
+        assert welcome["type"] == "welcome"
+        assert snapshot == server.get("/api/boards/b").json()
+        failed_in_one_line(run("tail", server.url, "nope"), "unknown_board: no board 'nope'")
+
+
+def test_tail_of_something_else(tmp_path: Path) -> None:
+    """A server of another kind, an address without a server, no address at all."""
+    with source() as upstream:
+        failed_in_one_line(run("tail", upstream.url), "cannot reach")
+        upstream.say("/api/boards", [])
+        failed_in_one_line(run("tail", upstream.url), "does not answer like a ticker server")
+    failed_in_one_line(run("tail", f"http://127.0.0.1:{free_port()}"), "cannot reach")
+    failed_in_one_line(run("tail", "ftp://x"), "expected an address such as")
+
+
+def drop_viewers(server: Running) -> None:
+    """Cut every viewer's connection, as a network does."""
+
+    def cut() -> None:
+        for viewer in list(server.ticker.hub.viewers):
+            viewer.connection._transport.abort()  # type: ignore[attr-defined] # a cut cable
+
+    server.call(cut)
+
+
+def test_tail_reconnects_and_resumes(tmp_path: Path) -> None:
+    """After a cut it goes on with one diff, not with a snapshot."""
+    with quiet_server() as server, started("tail", server.url, "b", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert [json.loads(next(lines))["type"] for _ in range(2)] == ["welcome", "snapshot"]
+        drop_viewers(server)
+        until(lambda: not server.ticker.hub.viewers)
+        publish(server, "b", {"A": {"last": 1}})
+        kinds = [json.loads(next(lines))["type"] for _ in range(2)]
+        assert kinds == ["welcome", "diff"]
+    assert "again in" in (tmp_path / "stderr").read_text()

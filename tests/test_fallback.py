@@ -1,0 +1,156 @@
+"""Servers without ready frames: viewers are served by plain ASGI `send`, by the same rules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.support import QUIET, Follower, eventually, settings, until
+from ticker import transport
+from ticker.app import create_app
+from ticker.hub import Hub
+from ticker.live import LiveBoard
+from ticker.protocol import CloseCode, Frame, Subscribe
+from ticker.transport import SendConnection
+
+CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100)
+
+
+def test_starlettes_test_client_is_served() -> None:
+    """Welcome, snapshot, pong: in process, without any server."""
+    app = create_app(settings(CONFIG))
+    with TestClient(app) as client, client.websocket_connect("/ws?board=b&board=nope") as socket:
+        assert socket.receive_json()["type"] == "welcome"
+        assert socket.receive_json()["type"] == "snapshot"
+        assert socket.receive_json()["code"] == "unknown_board"
+        socket.send_json({"type": "ping"})
+        while socket.receive_json()["type"] != "pong":
+            pass
+
+
+@pytest.fixture
+def hypercorn(tmp_path: Path) -> Iterator[str]:
+    """Run the application under another ASGI server and return its WebSocket address."""
+    symbols = ", ".join(f"S{i}: 100" for i in range(50))  # so that there is something to see
+    lively = CONFIG.replace("every: 24h", "every: 50ms").replace("SIM: 100", symbols)
+    (tmp_path / "c.yaml").write_text(lively)
+    (tmp_path / "served.py").write_text(
+        "from pathlib import Path\n"
+        "from ticker import configfile\n"
+        "from ticker.app import create_app\n"
+        "app = create_app(configfile.load(Path(__file__).parent / 'c.yaml').settings)\n"
+    )
+    command = [sys.executable, "-m", "hypercorn", "served:app", "--bind", "127.0.0.1:0"]
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=log, env=os.environ)
+        try:
+
+            def address() -> str | None:
+                text = (tmp_path / "log").read_text()
+                assert process.poll() is None, text
+                _, _, rest = text.partition("Running on http://")
+                return rest.split()[0] if rest else None
+
+            yield f"ws://{until(address, what='the start')}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
+
+
+def test_another_asgi_server_is_served(hypercorn: str) -> None:
+    """Viewers follow a board under hypercorn without a gap."""
+    with Follower(f"{hypercorn}/ws?board=b") as viewer, Follower(f"{hypercorn}/ws") as other:
+        for _ in range(20):
+            viewer.wait("diff")
+        other.send(type="subscribe", board="b")
+        other.wait("diff")
+        viewer.follow_until(lambda v: v.seqs["b"] >= other.seqs["b"])
+        other.follow_until(lambda v: v.seqs["b"] >= viewer.seqs["b"])
+        viewer.follow_until(lambda v: v.seqs["b"] >= other.seqs["b"])
+        assert viewer.rows == other.rows
+
+
+class StallingServer:
+    """An ASGI server's `send` that takes messages only while ``open`` is set."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.taken: list[dict[str, object]] = []
+
+    async def send(self, message: dict[str, object]) -> None:
+        await self.open.wait()
+        self.taken.append(message)
+
+    def has_said(self, seq: int) -> bool:
+        """Whether the last message taken leads to ``seq``."""
+        return f'"seq":{seq},' in str(self.taken[-1:])
+
+
+class FailingServer(StallingServer):
+    """An ASGI server's `send` after the peer has gone."""
+
+    async def send(self, message: dict[str, object]) -> None:
+        raise OSError("gone")
+
+
+def board() -> LiveBoard:
+    """Return a board with one row."""
+    live = LiveBoard(
+        "b", epoch="e", title="B", layout="quotes", columns=[], feeds=["f"], flush_interval=0.01
+    )
+    live.board.apply("f", {"A": {"last": 0}})
+    live.flush(0.0)
+    return live
+
+
+async def test_a_stalled_send_holds_up_nobody() -> None:
+    """While one waits the others get every tick; then it gets one diff to the present."""
+    live = board()
+    hub = Hub({"b": live})
+    fine, stalled = StallingServer(), StallingServer()
+    fine.open.set()
+    for server in (fine, stalled):
+        hub.subscribe(hub.join(SendConnection(server.send)), Subscribe(board="b"))
+    await eventually(lambda: fine.has_said(1))
+    for value in range(1, 4):
+        live.board.apply("f", {"A": {"last": value}})
+        live.flush(float(value))
+        hub.publish(live)
+        await eventually(lambda: fine.has_said(live.seq))
+    assert stalled.taken == []
+    stalled.open.set()
+    await eventually(lambda: stalled.has_said(live.seq))
+    assert len(fine.taken) == 5  # welcome, snapshot, three diffs
+    assert len(stalled.taken) == 2  # welcome, then everything at once
+    hub.close()
+
+
+async def test_a_failed_send_drops_that_viewer_alone() -> None:
+    """The others stay, the reason is counted."""
+    live = board()
+    hub = Hub({"b": live})
+    fine = StallingServer()
+    fine.open.set()
+    for server in (fine, FailingServer()):
+        hub.subscribe(hub.join(SendConnection(server.send)), Subscribe(board="b"))
+    await eventually(lambda: len(hub.viewers) == 1)
+    assert hub.closed == {"connection lost": 1}
+    hub.close()
+
+
+async def test_a_stalled_viewer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close behind a send that never ends is not waited for."""
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.01)
+    connection = SendConnection(StallingServer().send)
+    sending = asyncio.ensure_future(connection.write(Frame(b"{}")))
+    connection.close(CloseCode.TOO_SLOW)
+    with pytest.raises(asyncio.CancelledError):
+        await sending
