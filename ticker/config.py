@@ -45,6 +45,8 @@ FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
+ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
+
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -215,7 +217,7 @@ class FieldRule(Strict):
 
     path: Path
     """JMESPath inside the row, `$.path` from the document's root, `@key` or `@symbol`."""
-    kind: Kind | None = None
+    kind: ValueKind | None = None
     """price, number, percent, volume, text, time, clock or auto; default by the field's name."""
     scale: Number = 1.0
     """Numbers are multiplied by this: 100 turns a fraction into percent."""
@@ -381,7 +383,7 @@ class Column(Strict):
     """The field it shows."""
     label: Text | None = None
     """What people read above it; default by the field's name."""
-    kind: Kind | None = None
+    kind: ValueKind | None = None
     """How it is shown; default by the field's name."""
     digits: Annotated[Integer, Field(ge=0, le=12)] | None = None
     """Decimals; default as many as the value needs."""

@@ -118,7 +118,7 @@ class Mapper:
         except ValueError as error:
             raise FeedError(f"check '{self._settings.check}': {error}") from None
         if not _true(found):
-            raise FeedError(f"check '{self._settings.check}' is not true{_said(document)}")
+            raise FeedError(f"check '{self._settings.check}' is not true{said(document)}")
 
     def _places(self, document: Any, symbol: str | None) -> Iterator[Place]:
         """Yield each row of the document with what is around it."""
@@ -127,7 +127,7 @@ class Mapper:
         except ValueError as error:
             raise FeedError(f"rows '{self._rows_path}': {error}") from None
         if not isinstance(found, (dict, list)):
-            got = describe(found) + _said(document)
+            got = describe(found) + said(document)
             raise MappingError(self._rows_path, "a list or an object", got)
         if len(found) > self._settings.max_rows:
             most = self._settings.max_rows
@@ -193,9 +193,9 @@ def reader(path: str) -> Reader:
         return lambda place: place.symbol
     from_root, text = split_path(path)
     expression = jmespath.compile(text)
-    if expression.parsed["type"] == "field" and not from_root:  # by far the most common: no walk
-        name = expression.parsed["value"]
-        return lambda place: place.row.get(name) if isinstance(place.row, dict) else None
+    steps = _steps(expression.parsed)
+    if steps is not None:
+        return lambda place: _walk(place.root if from_root else place.row, steps)
 
     def search(place: Place) -> Any:
         try:
@@ -204,6 +204,34 @@ def reader(path: str) -> Reader:
             raise ValueError(str(error).splitlines()[0]) from None
 
     return search
+
+
+def _steps(node: Any) -> list[str | int] | None:
+    """Return the names and indexes of an expression that has nothing else in it, otherwise None.
+
+    Nearly every path is one; walking it ourselves is ten times as fast as the library's visitor.
+    """
+    match node["type"]:
+        case "identity" | "current":
+            return []
+        case "field" | "index":
+            return [node["value"]]
+        case "subexpression" | "index_expression":
+            parts = [_steps(child) for child in node["children"]]
+            return None if None in parts else [step for part in parts for step in part or ()]
+        case _:
+            return None
+
+
+def _walk(value: Any, steps: list[str | int]) -> Any:
+    """Return what is at the end of ``steps``, None where one leads nowhere, as JMESPath has it."""
+    for step in steps:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
+        else:
+            inside = isinstance(value, list) and -len(value) <= step < len(value)
+            value = value[step] if inside else None
+    return value
 
 
 def _converter(name: str, rule: FieldRule, timezone: str) -> Callable[[Any], Any]:
@@ -243,7 +271,7 @@ def _true(value: Any) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _said(document: Any) -> str:
+def said(document: Any) -> str:
     """Return the message that many sources put into a document which is not what was asked for."""
     if isinstance(document, dict):
         for name in (

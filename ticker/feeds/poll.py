@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,7 +26,7 @@ from ticker.config import PollFeed as PollSettings
 from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode
-from ticker.feeds.mapping import Mapped, Mapper
+from ticker.feeds.mapping import Mapped, Mapper, said
 
 REDIRECT_LIMIT = 5
 RETRY_AFTER_LIMIT = 3600.0
@@ -135,7 +136,7 @@ class PollFeed:
         if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
             return None
         if response.status_code != HTTPStatus.OK:
-            raise _http_error(response)
+            raise _http_error(response, body)
         # in a thread: a large document must not hold up the viewers
         mapped = await asyncio.to_thread(self._map, target, body, response)
         target.rows, target.answered = mapped.rows, True
@@ -223,8 +224,8 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
 
 
-def _http_error(response: httpx.Response) -> FeedError:
-    """Return the error for a status that brings no rows, in the standard's words."""
+def _http_error(response: httpx.Response, body: bytes) -> FeedError:
+    """Return the error for a status that brings no rows, in the standard's words and its own."""
     code = response.status_code
     try:
         words = f"HTTP {code} {HTTPStatus(code).phrase}"
@@ -233,6 +234,8 @@ def _http_error(response: httpx.Response) -> FeedError:
     retry_after = _retry_after(response.headers.get("retry-after"))
     if retry_after is not None:
         words += f", asks to wait {retry_after:.0f} s"
+    with suppress(FeedError):
+        words += said(decode.json(body))
     return FeedError(words, retry_after=retry_after)
 
 

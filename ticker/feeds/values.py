@@ -21,6 +21,7 @@ LIST_LIMIT = 200
 """Longest list in a cell."""
 
 _BLANK_NUMBERS = {"", "-", "--", "n/a", "na", "null", "none"}
+_BLANK_ANYTHING = {"-", "--", "n/a", "N/A"}  # where text is possible; NA may be Namibia
 _NUMBER = re.compile(r"[-+−]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][-+]?\d+)?\s*%?")
 _LEADING_ZEROS = re.compile(r"[-+]?0\d")
 _ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
@@ -109,6 +110,8 @@ def _auto(raw: Any) -> Any:
     """Return the value as it comes, only text that is a number becomes one."""
     if isinstance(raw, str):
         value = text(raw)
+        if value in _BLANK_ANYTHING:
+            return None
         if value and _NUMBER.fullmatch(value) and not _LEADING_ZEROS.match(value):
             try:
                 return number(value)
