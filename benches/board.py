@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ticker.diff import Rows
 from ticker.live import LiveBoard
-from ticker.protocol import UNTOLD
+from ticker.frame import UNTOLD
 
 ROWS = 10_000
 ROUNDS = 60

@@ -196,14 +196,21 @@ class Running:
 
 
 @contextmanager
-def serving(config: str | Settings, *, base: Path = Path(), **env: str) -> Iterator[Running]:
-    """Run the real server for ``config`` on a free port; it is drained at the end."""
+def serving(
+    config: str | Settings, *, base: Path = Path(), pings: float = 20.0, **env: str
+) -> Iterator[Running]:
+    """Run the real server for ``config`` on a free port; it is drained at the end.
+
+    Viewers are pinged every ``pings`` seconds and have as long to answer.
+    """
     configured = config if isinstance(config, Settings) else settings(config, base=base, **env)
     on_free_port = configured.server.model_copy(update={"host": "127.0.0.1", "port": 0})
     configured = configured.model_copy(update={"server": on_free_port})
     listener = listen(configured)
     app = create_app(configured)
-    server = Server(configure(app, configured), app)
+    options = configure(app, configured)
+    options.ws_ping_interval = options.ws_ping_timeout = pings
+    server = Server(options, app)
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def main() -> None:
@@ -300,10 +307,11 @@ boards:
 
 @contextmanager
 def quiet_server(
-    heartbeat: str = "5s", stall: str = "20s", viewers: int = 10_000
+    heartbeat: str = "5s", stall: str = "20s", viewers: int = 10_000, pings: float = 20.0
 ) -> Iterator[Running]:
     """Run a server whose boards `b` and `c` have been read once and change only by ``publish``."""
-    with serving(QUIET.format(heartbeat=heartbeat, stall=stall, viewers=viewers)) as server:
+    config = QUIET.format(heartbeat=heartbeat, stall=stall, viewers=viewers)
+    with serving(config, pings=pings) as server:
         until(lambda: server.get("/readyz").status_code == 200, what="the first reading")
         yield server
 

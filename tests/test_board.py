@@ -240,3 +240,11 @@ def test_older_finds_rows_by_their_own_time() -> None:
     """Rows without a time are never older."""
     board = flushed({"A": {"time": 5}, "B": {"time": 15}, "C": {"last": 1}})
     assert board.older("f", 10) == {"A"}
+
+
+def test_new_rows_are_told_in_the_order_of_the_source() -> None:
+    """A viewer that was there from the start shows what one that comes later does."""
+    board = flushed({"C": {"last": 1}, "A": {"last": 1}, "B": {"last": 1}})
+    found = board.since(0)
+    assert isinstance(found, Diff)
+    assert list(found.rows) == list(board.snapshot().rows) == ["C", "A", "B"]

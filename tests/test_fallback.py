@@ -16,9 +16,10 @@ from starlette.testclient import TestClient
 from tests.support import QUIET, Follower, eventually, settings, until
 from ticker import transport
 from ticker.app import create_app
+from ticker.frame import Frame
 from ticker.hub import Hub
 from ticker.live import LiveBoard
-from ticker.protocol import CloseCode, Frame, Subscribe
+from ticker.protocol import CloseCode, Subscribe
 from ticker.transport import SendConnection
 
 CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100)

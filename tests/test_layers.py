@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board"},
+    {"errors", "diff", "quality", "fields", "board", "deflate"},
+    {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "viewer"},
     {"health", "hub"},
@@ -22,8 +23,17 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board"}
-PURE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "math", "typing", "ticker"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate"}
+PURE_MAY_IMPORT = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "enum",
+    "itertools",
+    "math",
+    "typing",
+    "zlib",
+} | {"ticker"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

@@ -10,7 +10,8 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.streams import StreamReader
 
 from ticker import protocol
-from ticker.protocol import BadMessage, CloseCode, ErrorCode, Frame
+from ticker.frame import Frame
+from ticker.protocol import BadMessage, CloseCode, ErrorCode
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])

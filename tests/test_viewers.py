@@ -329,6 +329,35 @@ def test_who_vanishes_without_a_close_is_forgotten(server: Running) -> None:
     until(lambda: gone(server))
 
 
+def test_who_answers_no_ping_is_ended_as_silent() -> None:
+    """A half-open connection is found out; its close code says to come back."""
+    with quiet_server(pings=0.2) as server:
+        raw = raw_viewer(server, receive=65_536)
+        raw.settimeout(5)
+        received = b""
+        while chunk := raw.recv(65_536):
+            received += chunk
+        assert received.endswith(b"\x88\x08" + struct.pack("!H", 4002) + b"silent")
+        raw.close()
+
+
+def test_a_reader_of_events_that_stalls_is_ended() -> None:
+    """Server-Sent Events have the same limits as sockets."""
+    with quiet_server(stall="1s") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect((host, int(port)))
+        raw.sendall(b"GET /events?board=b HTTP/1.1\r\nHost: x\r\n\r\n")
+        hub = server.ticker.hub
+        until(lambda: hub.viewers)
+        for value in range(30):
+            publish(server, "b", big(value))
+        until(lambda: not hub.viewers, what="the end of the stalled viewer")
+        assert hub.closed == {"too slow": 1}
+        raw.close()
+
+
 def test_a_burst_of_connects_and_disconnects_leaves_nothing(server: Running) -> None:
     """Viewers, channels, tasks and sockets return to where they were."""
     raw_viewer(server, receive=65_536).close()

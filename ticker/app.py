@@ -122,8 +122,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(WebSocketRoute("/ws", WebSocketEndpoint(ticker.hub)))
     app.add_middleware(SecurityHeaders)
     _add_api(app, ticker)
-    app.mount("/", StaticFiles(directory=web_directory(), html=True), name="web")
+    app.mount("/", Page(directory=web_directory(), html=True), name="web")
     return app
+
+
+class Page(StaticFiles):
+    """The page's files: always asked for, by ETag, so that old and new modules never mix."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a file, or 304 when the browser has it."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class SecurityHeaders:

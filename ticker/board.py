@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Container, Iterable, Mapping, Set
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ticker import diff, fields
 from ticker.diff import Patch, Row, Rows
@@ -144,10 +145,9 @@ class Board:
             return None
         if seq < self._horizon or seq > self.seq:
             return self.snapshot()
+        newer = list(takewhile(lambda s: self._changed[s] > seq, reversed(self._changed)))
         patch: Patch = {}
-        for symbol in reversed(self._changed):
-            if self._changed[symbol] <= seq:
-                break
+        for symbol in reversed(newer):  # oldest change first, so that new rows come in their order
             row = self._rows.get(symbol)
             if row is None:
                 patch[symbol] = None

@@ -7,8 +7,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from ticker import protocol
+from ticker.frame import Frame, SharedWindows
 from ticker.hub import Hub, Refused
-from ticker.protocol import CloseCode, Frame
+from ticker.protocol import CloseCode
 from ticker.transport import CLOSE_SECONDS
 
 RETRY_MS = 3000
@@ -32,10 +33,13 @@ class EventConnection:
         self._closed = False
         self._task: asyncio.Task[object] | None = None
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame, windows: SharedWindows | None = None) -> None:  # noqa: ARG002 - not compressed
         """Put ``frame`` on its way."""
         self._next, self.writable = frame, False
         self._wake.set()
+
+    def leave(self, windows: SharedWindows) -> None:
+        """Do nothing: there is no window."""
 
     async def drain(self) -> None:
         """Return at once: nothing is ever read from such a viewer."""

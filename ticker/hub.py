@@ -10,8 +10,9 @@ from contextlib import suppress
 from time import monotonic, time
 
 from ticker import protocol
+from ticker.frame import UNTOLD, Frame, SharedWindows
 from ticker.live import LiveBoard
-from ticker.protocol import UNTOLD, CloseCode, ErrorCode, Frame
+from ticker.protocol import CloseCode, ErrorCode
 from ticker.viewer import Connection, Viewer, Watch
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Channel:
     def __init__(self, live: LiveBoard, period: float) -> None:
         self.live, self.period = live, period
         self.seq = live.seq
+        self.windows = SharedWindows()
         self.watches: dict[Watch, None] = {}  # a set in order of arrival
         self.wake = asyncio.Event()
         self.task = asyncio.create_task(self._run(), name=f"channel {live.name} {period:g}s")
@@ -161,6 +163,7 @@ class Hub:
             return
         channel = watch.channel
         channel.watches.pop(watch, None)
+        viewer.connection.leave(channel.windows)
         if not channel.watches:
             channel.task.cancel()
             del self._channels[board, channel.period]

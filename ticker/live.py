@@ -10,7 +10,7 @@ from typing import Any
 
 from ticker import protocol
 from ticker.board import Board, Diff, Snapshot
-from ticker.protocol import Frame
+from ticker.frame import Frame
 from ticker.quality import Quality, worst
 
 FRAMES_KEPT = 256

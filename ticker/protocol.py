@@ -1,25 +1,22 @@
 """Every message of the wire, version 1, in both directions, and every close code.
 
-Server messages become bytes here, each at most once: a `Frame` is written as it is to every viewer.
+Server messages become bytes here, each at most once: a `Frame` goes as it is to every viewer.
 Times on the wire (`at`, `since`) are epoch milliseconds.
 """
 
 from __future__ import annotations
 
 import enum
-import struct
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ticker.frame import Frame
+
 VERSION = 1
 SUBPROTOCOL = "ticker.v1"
-
-UNTOLD = -1
-"""The seq of a viewer that has no snapshot yet, and ``prev`` of a frame that needs none."""
 
 
 class CloseCode(enum.IntEnum):
@@ -50,41 +47,6 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_BOARD = "unknown_board"
     BAD_MESSAGE = "bad_message"
     LIMIT = "limit"
-
-
-class Frame:
-    """One encoded message, in every form in which it is sent; each form is made at most once."""
-
-    def __init__(
-        self, text: bytes, *, epoch: str = "", prev: int = UNTOLD, seq: int = UNTOLD
-    ) -> None:
-        self.text = text
-        self.epoch = epoch
-        self.prev = prev
-        self.seq = seq
-
-    @cached_property
-    def websocket(self) -> bytes:
-        """The whole WebSocket frame: one unmasked text frame (RFC 6455, 5.2)."""
-        size = len(self.text)
-        if size < 126:
-            head = struct.pack("!BB", 0x81, size)
-        elif size < 65_536:
-            head = struct.pack("!BBH", 0x81, 126, size)
-        else:
-            head = struct.pack("!BBQ", 0x81, 127, size)
-        return head + self.text
-
-    @cached_property
-    def event(self) -> bytes:
-        """The message as a Server-Sent Event; its id, where it has one, resumes a board."""
-        head = f"id: {self.epoch}:{self.seq}\n" if self.epoch else ""
-        return b"%bdata: %b\n\n" % (head.encode(), self.text)
-
-    @cached_property
-    def string(self) -> str:
-        """The message as text, for servers that take no ready frames."""
-        return self.text.decode()
 
 
 def ms(seconds: float | None) -> int | None:

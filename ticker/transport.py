@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    ServerPerMessageDeflateFactory,
+)
+from websockets.typing import ExtensionParameter
 
-from ticker.protocol import CloseCode, Frame
+from ticker.deflate import ANYWHERE, LEAVE_FROM
+from ticker.frame import Frame, SharedWindows
+from ticker.protocol import CloseCode
 
 EXTENSION = "ticker.frames"
 
@@ -37,9 +45,16 @@ def _nothing() -> None:
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, taking ready frames. Deflate must be off (`Config`)."""
+    """uvicorn's WebSocket protocol, taking ready frames, with our own way to deflate.
+
+    uvicorn's way (``ws_per_message_deflate``) must be off.
+    """
 
     writable_now = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.available_extensions = [DEFLATE]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what may wait, in the process and in the kernel."""
@@ -101,23 +116,91 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
 
-class FrameConnection:
-    """A viewer's connection over `FrameProtocol`."""
+class SharedDeflateFactory(ServerPerMessageDeflateFactory):
+    """Negotiates permessage-deflate so that no viewer needs a compressor or window of its own here.
 
-    __slots__ = ("_protocol", "_transport")
+    Viewers must compress each message on its own; what they ask of us is granted: a smaller window,
+    or no context takeover, which means frames compressed on their own. Offers of a window of 8 bits
+    are declined, zlib makes none.
+    """
+
+    def __init__(self) -> None:
+        # the compressor that the base class makes per connection is thrown away: keep it small
+        super().__init__(client_no_context_takeover=True, compress_settings={"memLevel": 1})
+
+    def process_request_params(
+        self,
+        params: Sequence[ExtensionParameter],
+        accepted_extensions: Sequence[Extension],
+    ) -> tuple[list[ExtensionParameter], SharedDeflate]:
+        """Return the answer to an offer. Raises NegotiationError to decline it."""
+        answer, agreed = super().process_request_params(params, accepted_extensions)
+        return list(answer), SharedDeflate(agreed)
+
+
+class SharedDeflate(PerMessageDeflate):
+    """What was agreed; compresses nothing by itself but whole messages that go past the windows."""
+
+    def __init__(self, agreed: PerMessageDeflate) -> None:
+        super().__init__(
+            remote_no_context_takeover=True,
+            local_no_context_takeover=True,
+            remote_max_window_bits=agreed.remote_max_window_bits,
+            local_max_window_bits=agreed.local_max_window_bits,
+        )
+        self.shares = not agreed.local_no_context_takeover
+
+
+DEFLATE = SharedDeflateFactory()
+
+
+class FrameConnection:
+    """A viewer's connection over `FrameProtocol`: chooses the form of each frame.
+
+    While it is in step with the shared windows of one channel it has their place (see `deflate`).
+    """
+
+    __slots__ = ("_bits", "_place", "_protocol", "_shares", "_transport", "_windows")
 
     def __init__(self, protocol: FrameProtocol) -> None:
         self._protocol = protocol
         self._transport = protocol.transport
+        deflate = next((e for e in protocol.conn.extensions if isinstance(e, SharedDeflate)), None)
+        self._bits = deflate.local_max_window_bits if deflate else 0
+        self._shares = deflate is not None and deflate.shares
+        self._windows: SharedWindows | None = None
+        self._place = ANYWHERE
 
     @property
     def writable(self) -> bool:
         """Whether the transport wants more."""
         return self._protocol.writable_now
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame, windows: SharedWindows | None = None) -> None:
         """Write the ready bytes; never waits."""
-        self._transport.write(frame.websocket)
+        self._transport.write(self._form(frame, windows) if self._bits else frame.websocket)
+
+    def _form(self, frame: Frame, windows: SharedWindows | None) -> bytes:
+        """Return the smallest form of ``frame`` that the viewer can read where it is."""
+        if windows is not None and self._shares:
+            data, before, after = windows.pack(frame, self._bits)
+            own = self._windows is windows
+            if before == self._place or (before == ANYWHERE and own):
+                self._windows, self._place = windows, after
+                return data
+            if own:  # it skipped a frame: until the next fresh start it is outside
+                self._windows, self._place = None, ANYWHERE
+        if self._windows is None or len(frame.text) >= LEAVE_FROM:
+            alone = frame.alone(self._bits)
+            if alone is not None:
+                self._windows, self._place = None, ANYWHERE
+                return alone
+        return frame.websocket
+
+    def leave(self, windows: SharedWindows) -> None:
+        """Step out of ``windows``, from which no more frames will come."""
+        if self._windows is windows:
+            self._windows, self._place = None, ANYWHERE
 
     async def drain(self) -> None:
         """Wait until the transport wants more, or the connection is lost."""
@@ -161,9 +244,12 @@ class SendConnection:
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
 
-    def write(self, frame: Frame) -> Awaitable[None]:
+    def write(self, frame: Frame, windows: SharedWindows | None = None) -> Awaitable[None]:  # noqa: ARG002 - the server compresses
         """Begin to send; the result is done when the server has taken the message."""
         return self._begin({"type": "websocket.send", "text": frame.string})
+
+    def leave(self, windows: SharedWindows) -> None:
+        """Do nothing: there is no window."""
 
     async def drain(self) -> None:
         """Wait until the message on its way has been taken."""

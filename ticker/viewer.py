@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from ticker.frame import UNTOLD, Frame, SharedWindows
 from ticker.live import LiveBoard
-from ticker.protocol import UNTOLD, CloseCode, Frame
+from ticker.protocol import CloseCode
 
 if TYPE_CHECKING:
     from ticker.hub import Channel
@@ -31,8 +32,14 @@ class Connection(Protocol):
     def writable(self) -> bool:
         """Whether a frame may be written now."""
 
-    def write(self, frame: Frame) -> Awaitable[None] | None:
-        """Send ``frame``; only while ``writable``. None when it is already on its way."""
+    def write(self, frame: Frame, windows: SharedWindows | None = None) -> Awaitable[None] | None:
+        """Send ``frame``; only while ``writable``. None when it is already on its way.
+
+        ``windows`` are those of the channel whose frame it is, None for any other frame.
+        """
+
+    def leave(self, windows: SharedWindows) -> None:
+        """Take note that no more frames of ``windows`` will come."""
 
     async def drain(self) -> None:
         """Wait until ``writable``."""
@@ -61,7 +68,7 @@ class Watch:
         if self.seq != frame.prev:
             return self.catch_up()
         self.seq = frame.seq
-        return viewer.write(frame)
+        return viewer.write(frame, self.channel.windows)
 
     def catch_up(self) -> Awaitable[None] | None:
         """Lead the viewer to the present: what it lacks of the rows, then of the status."""
@@ -109,10 +116,10 @@ class Viewer:
         self._pending = 0
         connection.on_writable = self.catch_up
 
-    def write(self, frame: Frame) -> Awaitable[None] | None:
+    def write(self, frame: Frame, windows: SharedWindows | None = None) -> Awaitable[None] | None:
         """Send ``frame``; only while the connection is writable."""
         connection = self.connection
-        waiting = connection.write(frame)
+        waiting = connection.write(frame, windows)
         self.sent_at = monotonic()
         if not connection.writable:
             self.ready = False

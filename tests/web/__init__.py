@@ -1,0 +1,1 @@
+"""Tests of the page: its modules under node, the whole in a browser."""

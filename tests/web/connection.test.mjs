@@ -1,0 +1,388 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { Connection } from "../../web/connection.js";
+import { FakeClock, FakePage, ScriptedWebSocket } from "./fakes.mjs";
+
+let clock, page, connection, states, received, outcome, random, position;
+
+beforeEach(() => {
+  ScriptedWebSocket.opened = [];
+  clock = new FakeClock();
+  page = new FakePage();
+  states = [];
+  received = [];
+  outcome = "applied";
+  random = 0.5;
+  position = {};
+  connection = new Connection({
+    page: "http://host:8000/",
+    WebSocket: ScriptedWebSocket,
+    clock,
+    random: () => random,
+    receive: (message) => {
+      received.push(message);
+      return outcome;
+    },
+    changed: (state) => states.push(state.kind),
+  });
+});
+
+const socket = () => ScriptedWebSocket.last;
+const opened = () => ScriptedWebSocket.opened.length;
+const watch = (board = "stocks") => connection.watch(board, () => position);
+const live = () => {
+  watch();
+  socket().accept();
+};
+const types = () => socket().sent.map((message) => message.type);
+const diff = { type: "diff", board: "stocks", prev: 1, seq: 2, rows: {} };
+
+describe("connecting", () => {
+  test("asks for the board at /ws and offers the sub-protocol", () => {
+    watch();
+    assert.equal(socket().url.href, "ws://host:8000/ws?board=stocks");
+    assert.deepEqual(socket().protocols, ["ticker.v1"]);
+  });
+  test("is live with the welcome, not before", () => {
+    live();
+    assert.deepEqual(states, ["connecting", "live"]);
+  });
+  test("hands on every message", () => {
+    live();
+    socket().say(diff);
+    assert.deepEqual(received.map((message) => message.type), ["welcome", "diff"]);
+  });
+  test("hands on nothing of a shape it does not know", () => {
+    live();
+    socket().say({ type: "chart" });
+    socket().onmessage({ data: "<html>" });
+    assert.equal(received.length, 1);
+  });
+  test("an opening that leads to nothing is given up", () => {
+    watch();
+    clock.advance(12_500);
+    assert.equal(connection.state.kind, "waiting");
+  });
+  test("a server of another version is final and says what to do", () => {
+    watch();
+    socket().accept({ protocol: 2 });
+    assert.equal(connection.state.kind, "closed");
+    assert.match(connection.state.why, /load it again/);
+  });
+});
+
+describe("a dead link", () => {
+  test("is noticed after 2.5 heartbeats without anything", () => {
+    watch();
+    socket().accept({ heartbeat: 2 });
+    clock.advance(4_999);
+    assert.equal(connection.state.kind, "live");
+    clock.advance(1);
+    assert.equal(connection.state.kind, "waiting");
+    assert.equal(connection.state.why, "the connection went silent");
+  });
+  test("is not one on which anything comes", () => {
+    watch();
+    socket().accept({ heartbeat: 2 });
+    for (let i = 0; i < 10; i++) {
+      clock.advance(4_000);
+      socket().say({ type: "heartbeat" });
+    }
+    assert.equal(connection.state.kind, "live");
+  });
+  test("is left without waiting for its close", () => {
+    live();
+    const dead = socket();
+    clock.advance(60_000);
+    dead.say(diff);
+    assert.equal(received.length, 1);
+  });
+  test("needs one timer, however much comes", () => {
+    live();
+    for (let i = 0; i < 1_000; i++) socket().say(diff);
+    assert.equal(clock.pending, 1);
+  });
+});
+
+describe("coming back", () => {
+  test("waits a random share of the bound", () => {
+    live();
+    socket().end(1006);
+    clock.advance(499);
+    assert.equal(opened(), 1);
+    clock.advance(1);
+    assert.equal(opened(), 2);
+  });
+  test("tells until when it waits, and why", () => {
+    live();
+    socket().end(1012);
+    assert.equal(connection.state.until, clock.now() + 500);
+    assert.equal(connection.state.why, "the server is restarting");
+  });
+  test("waits longer after each failure, up to the cap", () => {
+    watch();
+    const waits = [];
+    for (let i = 0; i < 8; i++) {
+      socket().end(1006);
+      waits.push(connection.state.until - clock.now());
+      clock.advance(waits.at(-1));
+    }
+    assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000]);
+  });
+  test("starts small again after a link that lasted", () => {
+    watch();
+    for (let i = 0; i < 5; i++) {
+      socket().end(1006);
+      clock.advance(connection.state.until - clock.now());
+    }
+    socket().accept();
+    clock.advance(10_000);
+    socket().end(1006);
+    assert.equal(connection.state.until - clock.now(), 500);
+  });
+  test("does not start small after a link that was closed at once", () => {
+    live();
+    socket().end(4001);
+    clock.advance(500);
+    socket().accept();
+    socket().end(4001);
+    assert.equal(connection.state.until - clock.now(), 1_000);
+  });
+  test("resumes by epoch and seq", () => {
+    live();
+    position = { epoch: "k3x9", seq: 8130 };
+    socket().end(1006);
+    clock.advance(500);
+    assert.equal(socket().url.search, "?board=stocks&epoch=k3x9&seq=8130");
+  });
+  test("honours the range of a goodbye", () => {
+    live();
+    socket().say({ type: "goodbye", code: 4000, retry: [10, 30] });
+    socket().end(4000);
+    assert.equal(connection.state.until - clock.now(), 20_000);
+  });
+  test("forgets a goodbye with the next attempt", () => {
+    live();
+    socket().say({ type: "goodbye", code: 4000, retry: [10, 30] });
+    socket().end(4000);
+    clock.advance(20_000);
+    socket().end(1006);
+    assert.equal(connection.state.until - clock.now(), 1_000);
+  });
+  test("can be asked for at once", () => {
+    live();
+    socket().end(1006);
+    connection.retryNow();
+    assert.equal(opened(), 2);
+    clock.advance(5_000);
+    assert.equal(opened(), 2);
+  });
+  test("does not happen after a final code, which is told in words", () => {
+    live();
+    socket().end(4503);
+    clock.advance(3_600_000);
+    assert.equal(opened(), 1);
+    assert.deepEqual([connection.state.kind, connection.state.why], ["closed", "a limit of the server is reached"]);
+  });
+  test("happens after a final code when asked for", () => {
+    live();
+    socket().end(4501);
+    connection.retryNow();
+    assert.equal(opened(), 2);
+  });
+});
+
+describe("a gap", () => {
+  test("subscribes again with what we have", () => {
+    live();
+    position = { epoch: "k3x9", seq: 5 };
+    outcome = "gap";
+    socket().say(diff);
+    assert.deepEqual(socket().sent, [{ type: "subscribe", board: "stocks", epoch: "k3x9", seq: 5 }]);
+  });
+  test("asks once, though each diff is one until the answer comes", () => {
+    live();
+    outcome = "gap";
+    for (let i = 0; i < 5; i++) socket().say(diff);
+    assert.equal(socket().sent.length, 1);
+  });
+  test("asks again when nobody answered", () => {
+    live();
+    outcome = "gap";
+    socket().say(diff);
+    clock.advance(2_000);
+    socket().say(diff);
+    assert.equal(socket().sent.length, 2);
+  });
+  test("after an answer is a new one", () => {
+    live();
+    for (outcome of ["gap", "applied", "gap"]) socket().say(diff);
+    assert.deepEqual(types(), ["subscribe", "subscribe"]);
+  });
+  test("told by a heartbeat is none while paused", () => {
+    live();
+    connection.pause();
+    outcome = "gap";
+    socket().say({ type: "heartbeat", seqs: { stocks: 99 } });
+    assert.deepEqual(types(), ["pause"]);
+  });
+});
+
+describe("pause", () => {
+  test("tells the server, and resume does", () => {
+    live();
+    connection.pause();
+    connection.resume();
+    assert.deepEqual(types(), ["pause", "resume"]);
+  });
+  test("is told as a state", () => {
+    live();
+    connection.pause();
+    assert.equal(connection.state.paused, true);
+  });
+  test("a hidden tab pauses, a visible one resumes", () => {
+    connection.follow(page.window, page.document);
+    live();
+    page.show("hidden");
+    page.show("visible");
+    assert.deepEqual(types(), ["pause", "resume"]);
+  });
+  test("a hidden tab is not paused by the person", () => {
+    connection.follow(page.window, page.document);
+    live();
+    page.show("hidden");
+    assert.equal(connection.state.paused, false);
+  });
+  test("of the person outlasts the hiding of the tab", () => {
+    connection.follow(page.window, page.document);
+    live();
+    connection.pause();
+    page.show("hidden");
+    page.show("visible");
+    assert.deepEqual(types(), ["pause"]);
+  });
+  test("is told again after a reconnect", () => {
+    live();
+    connection.pause();
+    socket().end(1006);
+    clock.advance(500);
+    socket().accept();
+    assert.deepEqual(types(), ["pause"]);
+  });
+  test("of a tab that was opened in the background is told with the opening", () => {
+    page.document.visibilityState = "hidden";
+    connection.follow(page.window, page.document);
+    live();
+    assert.deepEqual(types(), ["pause"]);
+  });
+  test("ends when a board is chosen", () => {
+    live();
+    connection.pause();
+    watch("games");
+    assert.deepEqual(types(), ["pause", "resume", "unsubscribe", "subscribe"]);
+  });
+});
+
+describe("another board", () => {
+  test("is watched on the same socket", () => {
+    live();
+    watch("games");
+    assert.equal(opened(), 1);
+    assert.deepEqual(socket().sent, [
+      { type: "unsubscribe", board: "stocks" },
+      { type: "subscribe", board: "games" },
+    ]);
+  });
+  test("chosen while connecting is asked for with the opening", () => {
+    watch();
+    watch("games");
+    assert.deepEqual(socket().sent, []);
+    socket().accept();
+    assert.deepEqual(types(), ["unsubscribe", "subscribe"]);
+  });
+  test("chosen while waiting is the one that is connected to", () => {
+    live();
+    socket().end(1006);
+    watch("games");
+    clock.advance(500);
+    assert.equal(socket().url.searchParams.get("board"), "games");
+  });
+  test("chosen after a final close is tried", () => {
+    live();
+    socket().end(4501);
+    watch("games");
+    assert.equal(opened(), 2);
+  });
+  test("stop leaves nothing behind", () => {
+    live();
+    connection.stop();
+    assert.equal(clock.pending, 0);
+    assert.equal(connection.state.kind, "idle");
+  });
+});
+
+describe("the network", () => {
+  beforeEach(() => connection.follow(page.window, page.document));
+
+  test("lost: the link is probed, and kept when it answers", () => {
+    live();
+    page.tell("offline");
+    assert.deepEqual(types(), ["ping"]);
+    socket().say({ type: "pong" });
+    clock.advance(3_000);
+    assert.equal(connection.state.kind, "live");
+  });
+  test("lost: a link that does not answer is offline", () => {
+    live();
+    page.tell("offline");
+    clock.advance(3_000);
+    assert.equal(connection.state.kind, "offline");
+  });
+  test("lost: attempts go on, as being told so is no proof", () => {
+    live();
+    page.tell("offline");
+    clock.advance(3_500);
+    assert.equal(opened(), 2);
+  });
+  test("found: the next attempt is soon", () => {
+    live();
+    socket().say({ type: "goodbye", retry: [300, 300] });
+    socket().end(4000);
+    page.tell("offline");
+    assert.equal(connection.state.kind, "offline");
+    page.tell("online");
+    clock.advance(500);
+    assert.equal(opened(), 2);
+  });
+});
+
+describe("the page's life", () => {
+  beforeEach(() => connection.follow(page.window, page.document));
+
+  test("a page kept aside has no socket and no timer", () => {
+    live();
+    page.tell("pagehide");
+    assert.equal(socket().readyState, 3);
+    assert.equal(clock.pending, 0);
+  });
+  test("a page taken back resumes", () => {
+    live();
+    page.tell("pagehide");
+    position = { epoch: "e", seq: 3 };
+    page.tell("pageshow");
+    assert.equal(socket().url.search, "?board=stocks&epoch=e&seq=3");
+  });
+  test("the first showing of a page connects only once", () => {
+    watch();
+    page.tell("pageshow");
+    assert.equal(opened(), 1);
+  });
+  test("a laptop that slept finds the dead link when the tab is seen", () => {
+    live();
+    page.show("hidden");
+    clock.time += 3_600_000;
+    page.show("visible");
+    assert.equal(connection.state.kind, "waiting");
+  });
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import * as format from "../../web/format.js";
+
+const NOON = Date.UTC(2026, 10, 20, 12, 0, 0) + new Date(Date.UTC(2026, 10, 20, 12)).getTimezoneOffset() * 60_000;
+const MINUTE = 60_000;
+
+/** A table of cases: what goes in, what is read on the page. */
+function table(name, write, cases) {
+  describe(name, () => {
+    for (const [args, expected] of cases) {
+      test(`${JSON.stringify(args)} is ${expected}`, () => assert.equal(write(...args), expected));
+    }
+  });
+}
+
+table("price", format.price, [
+  [[191.3, 2], "191.30"],
+  [[1.0842, 4], "1.0842"],
+  [[9131], "9,131.00"],
+  [[191.24], "191.24"],
+  [[1.08423], "1.08423"],
+  [[0.1234], "0.1234"],
+  [[0.00000029], "0.00000029"],
+  [[0.00000812, 2], "0.00000812"],
+  [[0.124], "0.1240"],
+  [[0.1 + 0.2], "0.3000"],
+  [[10.1 + 0.2], "10.30"],
+  [[64_250.5], "64,250.50"],
+  [[0], "0.00"],
+  [[-1.5, 2], "−1.50"],
+  [[-0, 2], "0.00"],
+  [["191.3", 2], "191.30"],
+  [["n/a", 2], "n/a"],
+  [[null], "–"],
+  [[undefined], "–"],
+  [[true], "true"],
+  [[1e300, 2], "1.00e+300"],
+  [[1e-300], "1.00e−300"],
+  [[123_456_789_012], "123.5B"],
+  [[5, 99], "5.000000000000"],
+  [[5, -3], "5"],
+]);
+
+table("change", format.change, [
+  [[1.2, 2], "+1.20"],
+  [[-1.2, 2], "−1.20"],
+  [[0, 2], "0.00"],
+  [[-0.001, 2], "0.00"],
+  [[1234.5, 2], "+1,234.50"],
+  [[0.47, undefined, 144.33], "+0.47"],
+  [[0.0008, undefined, 0.1242], "+0.0008"],
+  [[-0.00000002, undefined, 0.00000814], "−0.00000002"],
+  [[0.5], "+0.5000"],
+]);
+
+table("change in per cent", format.changePercent, [
+  [[0.634], "+0.63%"],
+  [[-12], "−12.00%"],
+  [[1e9, 1], "+1,000,000,000.0%"],
+  [[null], "–"],
+]);
+
+table("per cent", format.percent, [[[54.321], "54.32%"], [[-1], "−1.00%"]]);
+
+table("volume", format.volume, [
+  [[0], "0"],
+  [[950], "950"],
+  [[1_234_567], "1.23M"],
+  [[10_000_000], "10.0M"],
+  [[12_345_678_901], "12.3B"],
+  [[1e20], "1.00e+20"],
+  [[-5000], "−5.00K"],
+  [["lots"], "lots"],
+]);
+
+table("count", format.count, [[[3], "3"], [[1234.56789], "1,234.5679"], [[1.5, 2], "1.50"]]);
+
+table("age", format.age, [
+  [[0], "a moment"],
+  [[NaN], "a moment"],
+  [[12_400], "12 s"],
+  [[3 * MINUTE], "3 min"],
+  [[150 * MINUTE], "2 h"],
+  [[3 * 24 * 60 * MINUTE], "3 d"],
+]);
+
+table("text", format.text, [
+  [["<b>"], "<b>"],
+  [[0], "0"],
+  [[""], "–"],
+  [[[[1, 0]]], "[[1,0]]"],
+]);
+
+describe("times", () => {
+  test("a clock has seconds", () => assert.equal(format.clock(NOON + 4 * MINUTE + 11_000), "12:04:11"));
+  test("midnight is 00, not 24", () => assert.equal(format.clock(NOON + 12 * 60 * MINUTE), "00:00:00"));
+  test("a time of today is short", () => assert.equal(format.shortTime(NOON, NOON + MINUTE), "12:00"));
+  test("a time of another day has its date", () => {
+    assert.match(format.shortTime(NOON - 24 * 60 * MINUTE, NOON), /Nov 19|19 Nov/);
+  });
+  test("a time beyond all dates stays a figure", () => assert.equal(format.clock(1e300), "1e+300"));
+});
+
+table("cell", format.cell, [
+  [[1.5, { field: "change", kind: "price", digits: 2 }], "+1.50"],
+  [[1.5, { field: "change_pct", kind: "percent" }], "+1.50%"],
+  [[1.5, { field: "share", kind: "percent" }], "1.50%"],
+  [["63'", { field: "clock", kind: "clock" }], "63'"],
+  [["x", { field: "venue", kind: "text" }], "x"],
+  [["x", { field: "venue", kind: "toString" }], "x"],
+  [[undefined, { field: "last", kind: "price" }], "–"],
+]);
+
+table("a feed in words", format.feedWords, [
+  [["nyse", { quality: "live" }, NOON], ""],
+  [["nyse", { quality: "closed", since: NOON }, NOON], ""],
+  [["nyse", { quality: "delayed" }, NOON], ""],
+  [["nyse", { quality: "delayed", why: "15 minutes" }, NOON], "nyse: delayed – 15 minutes"],
+  [["nyse", { quality: "stale", since: NOON + 3 * MINUTE, why: "HTTP 503" }, NOON], "nyse: stale since 12:03 – HTTP 503"],
+  [["nyse", { quality: "stale" }, NOON], "nyse: stale"],
+  [["nyse", { quality: "down", at: NOON }, NOON], "nyse: down, last data 12:00"],
+  [["nyse", null, NOON], ""],
+  [["nyse", { quality: "toString" }, NOON], ""],
+]);
+
+table("an empty board in words", format.emptyWords, [
+  [[{}], "No rows yet – waiting"],
+  [[{ X: { quality: "stale" }, Y: { quality: "live" } }], "No rows yet – feed X: stale – waiting"],
+]);
+
+table("a game in words", format.gameWords, [
+  [[{ status: "live", period: "2nd half", clock: "63'" }, NOON], "Live · 2nd half · 63'"],
+  [[{ status: "live", period: 2, clock: "11:43" }, NOON], "Live · Period 2 · 11:43"],
+  [[{ status: "live" }, NOON], "Live"],
+  [[{ status: "break", period: "HT", clock: "45'" }, NOON], "Break · HT"],
+  [[{ status: "final", period: "FT", clock: "90'" }, NOON], "Final"],
+  [[{ status: "final", period: "Final/OT" }, NOON], "Final/OT"],
+  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30"],
+  [[{ status: "scheduled" }, NOON], "Scheduled"],
+  [[{ status: "postponed" }, NOON], "Postponed"],
+  [[{ status: "suspended", period: "Q2" }, NOON], "Suspended · Q2"],
+  [[{ status: "abandoned" }, NOON], "Abandoned"],
+  [[{ status: "cancelled" }, NOON], "Cancelled"],
+  [[{ status: "rain delay", clock: "7th" }, NOON], "rain delay · 7th"],
+  [[{}, NOON], "–"],
+]);
+
+table("score by period", format.periodScores, [
+  [[[[1, 0], [0, 2]]], "1–0, 0–2"],
+  [[undefined], ""],
+  [["1-0"], ""],
+  [[[[1], null, 5]], "1––"],
+]);
+
+describe("the connection in words", () => {
+  const say = (state, board) =>
+    format.stateWords({ paused: false, why: "", until: 0, ...state }, { at: null, waiting: 0, ...board }, NOON);
+  const at = NOON + 4 * MINUTE + 11_000;
+
+  test("live", () => assert.equal(say({ kind: "live" }), "Live"));
+  test("connecting", () => assert.equal(say({ kind: "connecting" }), "Connecting…"));
+  test("paused counts what waits", () => {
+    assert.equal(say({ kind: "live", paused: true }, { waiting: 37 }), "Paused, 37 changes waiting");
+  });
+  test("paused counts one change as one", () => {
+    assert.equal(say({ kind: "live", paused: true }, { waiting: 1 }), "Paused, 1 change waiting");
+  });
+  test("paused over a new epoch cannot count", () => {
+    assert.equal(say({ kind: "live", paused: true }, { waiting: null }), "Paused, changes waiting");
+  });
+  test("reconnecting counts down and says why", () => {
+    assert.equal(
+      say({ kind: "waiting", until: NOON + 3_200, why: "the server is restarting" }, { at }),
+      "Reconnecting in 4 s (the server is restarting), as of 12:04:11",
+    );
+  });
+  test("reconnecting never says zero", () => assert.match(say({ kind: "waiting", until: NOON - 5 }), /in 1 s/));
+  test("reconnecting while paused says both", () => {
+    assert.match(say({ kind: "waiting", paused: true, until: NOON }), /^Paused, reconnecting/);
+  });
+  test("offline says how old the data is", () => assert.equal(say({ kind: "offline" }, { at }), "Offline, as of 12:04:11"));
+  test("closed says why", () => {
+    assert.equal(say({ kind: "closed", why: "a limit of the server is reached" }), "Closed: a limit of the server is reached");
+  });
+  for (const kind of ["live", "paused", "waiting", "offline", "closed"]) {
+    test(`${kind} is announced without figures that change`, () => {
+      assert.doesNotMatch(format.announcement(kind, "x"), /\d/);
+    });
+  }
+});

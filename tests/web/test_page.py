@@ -1,0 +1,431 @@
+"""The page in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import Complaints, RunningServer, ScriptedSource
+
+Serve = Callable[..., RunningServer]
+Source = Callable[[Any], ScriptedSource]
+NewPage = Callable[..., Page]
+
+QUOTES = {"layout": "quotes", "columns": ["last", "change", "change_pct", "volume"]}
+NARROW = {"width": 320, "height": 640}
+SOON = 10_000  # milliseconds: what a feed, a board and a browser together need at most
+
+PRICES = {
+    "kind": "simulate",
+    "model": "prices",
+    "every": "100ms",
+    "seed": 7,
+    "symbols": {"AAPL": 190.12, "MSFT": 411.02, "ON": 72.5},
+}
+GAMES = {
+    "kind": "simulate",
+    "model": "scores",
+    "every": "200ms",
+    "seed": 3,
+    "sport": "football",
+    "speed": 600,
+    "teams": ["Ashford", "Brackley", "Calder", "Dunmore", "Elmwood", "Farley"],
+    "league": "Demo League",
+}
+WIDTHS = "[...document.querySelectorAll('thead th')].map(e => e.getBoundingClientRect().width)"
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def row(symbol: str, last: Any = 1.0, **more: Any) -> dict[str, Any]:
+    """Return a row as a source has it."""
+    return {"symbol": symbol, "last": last, "volume": 1000, **more}
+
+
+def rising() -> Callable[[], list[dict[str, Any]]]:
+    """Return a source's script: each time it is asked, the price is one higher."""
+    prices = count(1)
+    return lambda: [row("UP", float(next(prices))), row("FLAT", 5.0)]
+
+
+def stocks(serve: Serve, feed: dict[str, Any]) -> RunningServer:
+    """Run a server with one board of quotes, filled by ``feed``, and wait for its first rows."""
+    server = run_stocks(serve, feed)
+    server.wait_for("readyz")
+    return server
+
+
+def run_stocks(serve: Serve, feed: dict[str, Any]) -> RunningServer:
+    """Run a server with one board of quotes, whether ``feed`` ever says anything or not."""
+    return serve({"nyse": feed}, {"stocks": {**QUOTES, "title": "US stocks", "feeds": ["nyse"]}})
+
+
+def symbols(page: Page) -> list[str]:
+    """Return the symbols of the visible rows, from the top."""
+    return page.locator("tbody tr:visible .symbol").all_inner_texts()
+
+
+def last(page: Page, symbol: str) -> str:
+    """Return the price that the page shows for ``symbol``."""
+    line = page.locator("tbody tr").filter(has=page.get_by_text(symbol, exact=True))
+    return line.locator("td.kind-price .figure").first.inner_text()
+
+
+def wait_for_another(page: Page, symbol: str, price: str) -> None:
+    """Wait until the page shows another price for ``symbol``."""
+    line = page.locator("tbody tr").filter(has=page.get_by_text(symbol, exact=True))
+    expect(line.locator("td.kind-price .figure").first).not_to_have_text(price, timeout=SOON)
+
+
+def test_quotes_appear_and_change(serve: Serve, page: Page) -> None:
+    """Prices of a feed are on the page, and follow the feed."""
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator("#state")).to_have_text("Live")
+    wait_for_another(page, "AAPL", last(page, "AAPL"))
+
+
+def test_a_change_has_sign_arrow_and_direction(serve: Serve, source: Source, page: Page) -> None:
+    """A fall is told by minus, arrow and colour, not by colour alone."""
+    page.goto(stocks(serve, source([row("DOWN", change=-1.5, change_pct=-2.5)]).feed()).url)
+    cell = page.locator("td.kind-percent")
+    expect(cell).to_have_text("−2.50%")
+    expect(cell).to_have_attribute("data-direction", "down")
+    arrow = cell.evaluate("e => getComputedStyle(e.firstChild, '::before').content")
+    assert "▼" in arrow
+
+
+def test_a_sparkline_grows_with_what_arrives(serve: Serve, source: Source, page: Page) -> None:
+    """The sparkline has a point for each price that came."""
+    page.goto(stocks(serve, source(rising()).feed()).url)
+    line = page.locator("tbody tr").filter(has_text="UP").locator(".sparkline path")
+    expect(line).to_have_attribute("d", re.compile("M.*L.*L"), timeout=SOON)
+
+
+def test_scores_are_cards(serve: Serve, page: Page) -> None:
+    """A game shows its teams, its scores and where it stands, in words."""
+    url = serve({"league": GAMES}, {"games": {"layout": "scores", "feeds": ["league"]}}).url
+    page.goto(f"{url}#/games")
+    card = page.locator(".card[data-status=running]").first
+    expect(card.locator(".team")).to_have_count(2)
+    expect(card.locator(".score").first).to_have_text(re.compile(r"^\d+$"))
+    expect(card.locator(".game")).to_have_text(re.compile(r"^(Live|Break) · "))
+    expect(card.locator(".league")).to_have_text("Demo League")
+
+
+def test_boards_are_listed_and_linked(serve: Serve, page: Page) -> None:
+    """The list of boards leads from one to another, and the address names the board."""
+    boards = {
+        "stocks": {**QUOTES, "title": "US stocks", "feeds": ["prices"]},
+        "games": {"title": "Tonight", "layout": "scores", "feeds": ["league"]},
+    }
+    page.goto(serve({"prices": PRICES, "league": GAMES}, boards).url)
+    expect(page.get_by_role("heading", name="US stocks")).to_be_visible()
+    page.get_by_role("link", name="Tonight").click()
+    expect(page.locator(".card").first).to_be_visible()
+    expect(page.get_by_role("link", name="Tonight")).to_have_attribute("aria-current", "page")
+    assert page.url.endswith("#/games")
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(3)
+
+
+def test_an_unknown_board_is_named(serve: Serve, page: Page) -> None:
+    """An address of a board that is not there says so, and leaves the list of boards."""
+    page.goto(f"{stocks(serve, PRICES).url}#/nowhere")
+    expect(page.locator("#state")).to_have_text("There is no board named nowhere")
+    page.get_by_role("link", name="US stocks").click()
+    expect(page.locator("#state")).to_have_text("Live")
+
+
+def test_markup_and_long_text_are_text(serve: Serve, source: Source, page: Page) -> None:
+    """Markup, right-to-left text, emoji and long names are shown as they are, and nothing else."""
+    markup = "<img src=x onerror=alert(1)><b>B</b>"
+    hebrew, rocket = "שלום", "🚀"
+    rows = [row(markup, name="<script>alert(1)</script>"), row(hebrew, name="W" * 200), row(rocket)]
+    page.goto(stocks(serve, source(rows).feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    assert symbols(page) == [markup, hebrew, rocket]
+    expect(page.locator("tbody .name").first).to_have_text("<script>alert(1)</script>")
+    assert page.locator("main img, main b, main script").count() == 0
+    assert page.locator("tbody .symbol").nth(1).get_attribute("dir") == "auto"
+    assert page.locator("tbody .name").nth(1).get_attribute("title") == "W" * 200
+    heights = page.evaluate("[...document.querySelectorAll('tbody tr')].map(e => e.offsetHeight)")
+    assert len(set(heights)) == 1
+
+
+def test_missing_and_absurd_values_are_shown(serve: Serve, source: Source, page: Page) -> None:
+    """What is missing is a dash, and what is too great still fits."""
+    rows = [row("NONE", volume=None), row("HUGE", 1e300), row("TINY", 0.00000029)]
+    page.goto(stocks(serve, source(rows).feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator("tbody tr").first.locator("td.kind-volume")).to_have_text("–")
+    assert last(page, "HUGE") == "1.00e+300"
+    assert last(page, "TINY") == "0.00000029"
+
+
+def test_sorting_is_stable_and_said(serve: Serve, source: Source, page: Page) -> None:
+    """A header's button sorts, equal rows keep their order, aria-sort tells which way."""
+    rows = [row("A", 2), row("B", 1), row("C", 2), row("D", 1), row("E", None)]
+    page.goto(stocks(serve, source(rows).feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(5)
+    head = page.get_by_role("columnheader", name="Last")
+    button = head.get_by_role("button")
+    expect(head).to_have_attribute("aria-sort", "none")
+    button.click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    assert symbols(page) == ["A", "C", "B", "D", "E"]
+    button.click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert symbols(page) == ["B", "D", "A", "C", "E"]
+    button.click()
+    expect(head).to_have_attribute("aria-sort", "none")
+    assert symbols(page) == ["A", "B", "C", "D", "E"]
+
+
+def test_sorting_follows_the_values(serve: Serve, source: Source, page: Page) -> None:
+    """A sorted table stays sorted when values change."""
+    prices = source([row("A", 1), row("B", 2)])
+    page.goto(stocks(serve, prices.feed()).url)
+    page.get_by_role("columnheader", name="Last").get_by_role("button").click()
+    expect(page.locator("tbody tr .symbol")).to_have_text(["B", "A"])
+    prices.rows = [row("A", 3), row("B", 2)]
+    expect(page.locator("tbody tr .symbol")).to_have_text(["A", "B"], timeout=SOON)
+
+
+def test_rows_out_of_sight_are_right_when_seen(serve: Serve, source: Source, page: Page) -> None:
+    """A row below the screen shows the present when it is scrolled to, and soon without that."""
+    rows = [row(f"R{i}", 1.0) for i in range(200)]
+    prices = source(rows)
+    page.goto(stocks(serve, prices.feed()).url)
+    bottom = page.locator("tbody tr").last
+    figure = bottom.locator(".figure").first
+    expect(figure).to_have_text("1.00")
+    prices.rows = [row(f"R{i}", 2.0) for i in range(200)]
+    expect(figure).to_have_text("2.00", timeout=SOON)
+    prices.rows = [row(f"R{i}", 3.0) for i in range(200)]
+    bottom.scroll_into_view_if_needed()
+    expect(figure).to_have_text("3.00", timeout=SOON)
+
+
+def test_a_filter_shows_what_matches(serve: Serve, source: Source, page: Page) -> None:
+    """The filter finds by symbol and by name, and says when nothing is found."""
+    rows = [row("AAPL", name="Apple"), row("MSFT", name="Microsoft"), row("PINE", name="Pineapple")]
+    page.goto(stocks(serve, source(rows).feed()).url)
+    expect(page.locator("#counts")).to_have_text("3 rows")
+    box = page.get_by_role("searchbox")
+    box.fill("appl")
+    expect(page.locator("#counts")).to_have_text("2 of 3 rows")
+    assert symbols(page) == ["AAPL", "PINE"]
+    box.fill("zzz")
+    expect(page.locator("#empty")).to_have_text("No row matches “zzz”")
+
+
+def test_a_pause_holds_and_counts(serve: Serve, source: Source, page: Page) -> None:
+    """While paused nothing moves and the waiting changes are counted; resume catches up."""
+    page.goto(stocks(serve, source(rising()).feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Pause").click()
+    held = last(page, "UP")
+    waiting = re.compile(r"^Paused, ([2-9]|\d\d+) changes waiting$")
+    expect(page.locator("#state")).to_have_text(waiting, timeout=SOON)
+    assert last(page, "UP") == held
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#state")).to_have_text("Live")
+    wait_for_another(page, "UP", held)
+
+
+def test_pause_is_near_the_top(serve: Serve, page: Page) -> None:
+    """The Pause button is the first stop of the Tab key."""
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pause")).to_be_focused()
+
+
+def test_a_hidden_tab_pauses(serve: Serve, page: Page) -> None:
+    """The server is told to send nothing while the tab is hidden, and to go on when it is seen."""
+    sent: list[str] = []
+    page.on(
+        "websocket",
+        lambda link: link.on("framesent", lambda frame: sent.append(json.loads(frame)["type"])),
+    )
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    for state in ("hidden", "visible"):
+        page.evaluate(
+            """state => {
+                const own = {value: state, configurable: true};
+                Object.defineProperty(document, "visibilityState", own);
+                document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            state,
+        )
+    wait_for_another(page, "AAPL", last(page, "AAPL"))
+    assert sent == ["pause", "resume"]
+
+
+def test_a_failing_feed_says_so(
+    serve: Serve, source: Source, page: Page, complaints: Complaints
+) -> None:
+    """A feed that fails is stale with its reason, its rows too; both end when it recovers."""
+    prices = source([row("A", 1)])
+    page.goto(stocks(serve, prices.feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("#notes li")).to_have_count(0, timeout=SOON)
+    prices.status = 503
+    note = page.locator("#notes li")
+    expect(note).to_have_text(re.compile(r"^nyse: stale since \d\d:\d\d – .*503"), timeout=SOON)
+    expect(page.locator("tbody .badge")).to_have_text("stale", timeout=SOON)
+    prices.status = 200
+    expect(note).to_have_count(0, timeout=SOON)
+    expect(page.locator("tbody .badge")).to_have_text("", timeout=SOON)
+
+
+def test_an_empty_board_says_why(serve: Serve, source: Source, page: Page) -> None:
+    """A board without rows tells which feed it waits for."""
+    prices = source([])
+    prices.status = 503
+    page.goto(run_stocks(serve, prices.feed()).url)
+    words = re.compile(r"^No rows yet – feed nyse: (stale|down) – waiting$")
+    expect(page.locator("#empty")).to_have_text(words, timeout=SOON)
+
+
+def test_a_restart_is_survived(serve: Serve, page: Page, complaints: Complaints) -> None:
+    """When the server comes back on the same port, the page is live again by itself."""
+    page.add_init_script("Math.random = () => 0.02")  # waits are random: here they are short
+    server = stocks(serve, PRICES)
+    page.goto(server.url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.evaluate("window.witness = true")
+    server.stop()
+    expect(page.locator("#board")).to_have_attribute("data-live", "no", timeout=SOON)
+    expect(page.locator("#state")).to_have_text(re.compile(r"^Reconnecting in \d+ s "))
+    server.start()
+    expect(page.locator("#state")).to_have_text("Live", timeout=30_000)
+    wait_for_another(page, "AAPL", last(page, "AAPL"))
+    assert page.evaluate("window.witness"), "the page was loaded anew"
+    refused = "ERR_CONNECTION_REFUSED"
+    complaints[:] = [text for text in complaints if refused not in text]
+
+
+@pytest.mark.parametrize("board", ["stocks", "games"])
+def test_a_narrow_screen_does_not_scroll_sideways(
+    serve: Serve, source: Source, new_page: NewPage, board: str
+) -> None:
+    """At 320 pixels nothing is wider than the screen, however long the names are."""
+    rows = [row("W" * 60, 1e12, name="W" * 200, change=-1e9, change_pct=1e9), row("A")]
+    games = {**GAMES, "teams": ["W" * 200, "Brackley"], "league": "L" * 200}
+    boards = {
+        "stocks": {**QUOTES, "title": "T" * 200, "feeds": ["nyse"]},
+        "games": {"layout": "scores", "title": "Tonight", "feeds": ["league"]},
+    }
+    page = new_page(viewport=NARROW)
+    page.goto(f"{serve({'nyse': source(rows).feed(), 'league': games}, boards).url}#/{board}")
+    expect(page.locator("tbody tr, .card").first).to_be_visible()
+    assert page.evaluate(OVERFLOW) <= 0
+    expect(page.get_by_role("button", name="Pause")).to_be_in_viewport(ratio=1)
+
+
+def test_a_narrow_screen_can_show_all_columns(serve: Serve, new_page: NewPage) -> None:
+    """Columns that step back on a narrow screen can be asked for; the table scrolls inside."""
+    page = new_page(viewport=NARROW)
+    page.goto(stocks(serve, PRICES).url)
+    volume = page.get_by_role("columnheader", name="Volume")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(volume).to_be_hidden()
+    page.get_by_role("button", name="All columns").click()
+    expect(volume).to_be_visible()
+    assert page.evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_columns_never_change_width(
+    serve: Serve, source: Source, new_page: NewPage, width: int
+) -> None:
+    """Columns keep their width to the pixel when values of other lengths come and rows go."""
+    prices = source([row("A", 1, change=0.1, change_pct=0.1), row("B", 1)])
+    page = new_page(viewport={"width": width, "height": 640})
+    page.goto(stocks(serve, prices.feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(2)
+    before = page.evaluate(WIDTHS)
+    prices.rows = [row("W" * 60, 123456789.123, name="N" * 99, change=-98765.4, change_pct=-1e6)]
+    prices.rows += [row(f"R{i}") for i in range(60)]
+    expect(page.locator("tbody tr")).to_have_count(61, timeout=SOON)
+    assert page.evaluate(WIDTHS) == before
+    prices.rows = [row("A", 7)]
+    expect(page.locator("tbody tr")).to_have_count(1, timeout=SOON)
+    assert page.evaluate(WIDTHS) == before
+
+
+NOTE_ANIMATIONS = """
+    const animate = Element.prototype.animate;
+    Element.prototype.animate = function (...args) {
+        document.documentElement.dataset.animated = "yes";
+        return animate.apply(this, args);
+    };
+"""
+
+
+def test_a_change_flashes(serve: Serve, source: Source, new_page: NewPage) -> None:
+    """A price that changes flashes; one that does not, does not."""
+    page = new_page()
+    page.add_init_script(NOTE_ANIMATIONS)
+    page.goto(stocks(serve, source(rising()).feed()).url)
+    expect(page.locator("html[data-animated]")).to_have_count(1, timeout=SOON)
+    flat = page.locator("tbody tr").filter(has_text="FLAT").locator(".figure").first
+    assert flat.evaluate("e => e.getAnimations().length") == 0
+
+
+def test_reduced_motion_is_still(serve: Serve, source: Source, new_page: NewPage) -> None:
+    """Where less motion is asked for, values change without any animation."""
+    page = new_page(reduced_motion="reduce")
+    page.add_init_script(NOTE_ANIMATIONS)
+    page.goto(stocks(serve, source(rising()).feed()).url)
+    expect(page.locator("tbody tr")).to_have_count(2)
+    for _ in range(2):
+        wait_for_another(page, "UP", last(page, "UP"))
+    assert page.locator("html[data-animated]").count() == 0
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_only_the_status_region_is_live(serve: Serve, page: Page) -> None:
+    """Screen readers are told about the connection, politely, and never about each price."""
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_have_text("Paused", timeout=SOON)
+    regions = page.locator("[aria-live], [role=status], [role=alert], [role=log], output")
+    assert regions.count() == 1
+
+
+def test_the_page_is_small(serve: Serve) -> None:
+    """All files of the page together are below 40 KB when compressed."""
+    web = Path(__file__).parents[2] / "web"
+    files = [file for file in web.iterdir() if file.suffix in {".html", ".css", ".js", ".svg"}]
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 40_000
+
+
+@pytest.mark.skipif("TICKER_SCREENSHOT" not in os.environ, reason="TICKER_SCREENSHOT names no path")
+def test_screenshot(serve: Serve, new_page: NewPage) -> None:
+    """The picture of the documentation can be taken again at any time."""
+    symbols = {"AAPL": 190.12, "AMD": 143.9, "AMZN": 178.35, "GOOGL": 164.74, "JPM": 198.22}
+    symbols |= {"META": 512.3, "MSFT": 411.02, "NFLX": 628.5, "NVDA": 121.4, "TSLA": 248.98}
+    board = {"title": "US stocks", "layout": "quotes", "feeds": ["us-stocks"]}
+    games = {"title": "Football tonight", "layout": "scores", "feeds": ["league"]}
+    server = serve(
+        {"us-stocks": {**PRICES, "symbols": symbols}, "league": {**GAMES, "speed": 60}},
+        {"stocks": board, "football": games},
+    )
+    page = new_page(viewport={"width": 1280, "height": 760}, device_scale_factor=2)
+    page.goto(server.url)
+    longest = page.locator(".sparkline path").last
+    expect(longest).to_have_attribute("d", re.compile("(L[^L]+){40}"), timeout=60_000)
+    page.screenshot(path=os.environ["TICKER_SCREENSHOT"])

@@ -1,0 +1,282 @@
+/**
+ * One WebSocket that keeps one board current: connects, notices a dead link, comes back, resumes, pauses.
+ *
+ * Clock, randomness and the WebSocket class come from outside. Messages go to `receive`, states to `changed`.
+ * @module connection
+ */
+import * as protocol from "./protocol.js";
+
+/** A link is dead after this many heartbeats without anything: one may be late, two are not. */
+const SILENT_HEARTBEATS = 2.5;
+
+/** Heartbeat in seconds until the welcome tells it; also how long an opening may take, times 2.5. */
+const DEFAULT_HEARTBEAT_S = 5;
+
+/** How long the answer to a ping may take when the network has changed: then a slow link is likely a dead one. */
+const PROBE_MS = 3_000;
+
+/** A link that lasted this long was a good one, and the next wait starts small again. */
+const STABLE_MS = 10_000;
+
+/** A subscribe that nobody answered may be repeated after this long, not before: a gap comes with every diff. */
+const ASK_AGAIN_MS = 2_000;
+
+/** WebSocket.OPEN, as in the HTML standard: a socket that is still opening takes no messages. */
+const OPEN = 1;
+
+/**
+ * @typedef {object} State
+ * @property {"idle"|"connecting"|"live"|"waiting"|"offline"|"closed"} kind
+ * @property {boolean} paused by the person, not by a hidden tab
+ * @property {string} why for waiting and closed
+ * @property {number} until when the next attempt is due, for waiting
+ */
+
+export class Connection {
+  #page;
+  #WebSocket;
+  #clock;
+  #random;
+  #receive;
+  #changed;
+
+  #board = null;
+  #position = () => ({});
+  #socket = null;
+  #state = { kind: "idle", why: "", until: 0 };
+  #paused = false;
+  #hidden = false;
+  #online = true;
+  #told = false; // whether the server believes that this viewer is paused
+  #attempt = 0;
+  #retry = null;
+  #heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
+  #openedAt = 0;
+  #deadline = 0;
+  #askedAt = -Infinity;
+  #watchdog = null;
+  #timer = null;
+
+  /**
+   * @param {object} outside
+   * @param {string} outside.page address of the page
+   * @param {typeof WebSocket} outside.WebSocket
+   * @param {{now(): number, setTimeout(f: () => void, ms: number): any, clearTimeout(id: any): void}} outside.clock
+   * @param {() => number} outside.random in [0, 1)
+   * @param {(message: object) => import("./store.js").Outcome} outside.receive
+   * @param {(state: State) => void} outside.changed
+   */
+  constructor({ page, WebSocket, clock, random, receive, changed }) {
+    this.#page = page;
+    this.#WebSocket = WebSocket;
+    this.#clock = clock;
+    this.#random = random;
+    this.#receive = receive;
+    this.#changed = changed;
+  }
+
+  get state() {
+    return { ...this.#state, paused: this.#paused };
+  }
+
+  /** Watches another board on the same socket. Choosing a board ends a pause: it is chosen in order to be seen. */
+  watch(board, position) {
+    const old = this.#board;
+    this.#board = board;
+    this.#position = position;
+    this.#paused = false;
+    this.#askedAt = -Infinity;
+    if (this.#state.kind === "idle" || this.#state.kind === "closed") return this.#connect();
+    this.#tellPause();
+    if (old !== board && old !== null) this.#send(protocol.message.unsubscribe(old));
+    if (old !== board) this.#send(protocol.message.subscribe(board, position()));
+    this.#changed(this.state);
+  }
+
+  /** Lets go of the board and the link: there is nothing to watch. */
+  stop() {
+    this.#drop();
+    this.#board = null;
+    this.#enter("idle");
+  }
+
+  pause() {
+    this.#paused = true;
+    this.#tellPause();
+    this.#changed(this.state);
+  }
+
+  resume() {
+    this.#paused = false;
+    this.#tellPause();
+    this.#changed(this.state);
+  }
+
+  /** Connects at once, instead of waiting for the next attempt or after a final close. */
+  retryNow() {
+    if (this.#board === null || this.#socket !== null) return;
+    this.#attempt = 0;
+    this.#connect();
+  }
+
+  /** Follows the life of the page: tab hidden or shown, network lost or found, page kept aside and taken back. */
+  follow(window, document) {
+    this.#online = window.navigator?.onLine ?? true;
+    this.#hidden = document.visibilityState === "hidden";
+    document.addEventListener("visibilitychange", () => this.#show(document.visibilityState !== "hidden"));
+    window.addEventListener("online", () => this.#network(true));
+    window.addEventListener("offline", () => this.#network(false));
+    window.addEventListener("pagehide", () => this.#aside());
+    window.addEventListener("pageshow", () => this.#back());
+  }
+
+  #connect() {
+    this.#drop();
+    this.#retry = null;
+    this.#told = false;
+    this.#askedAt = -Infinity;
+    this.#heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
+    this.#enter("connecting");
+    const board = this.#board;
+    const socket = new this.#WebSocket(protocol.address(this.#page, board, this.#position()), [protocol.SUBPROTOCOL]);
+    this.#socket = socket;
+    this.#openedAt = this.#clock.now();
+    socket.onopen = () => this.#opened(board);
+    socket.onmessage = ({ data }) => this.#heard(data);
+    socket.onclose = ({ code, reason }) => this.#closed(code, reason);
+    this.#alive();
+    this.#guard();
+  }
+
+  #opened(board) {
+    this.#alive();
+    if (board !== this.#board) {
+      this.#send(protocol.message.unsubscribe(board));
+      this.#send(protocol.message.subscribe(this.#board, this.#position()));
+    }
+    this.#tellPause();
+  }
+
+  #heard(data) {
+    this.#alive();
+    const message = protocol.parse(data);
+    if (message === null) return;
+    if (message.type === "welcome") this.#welcomed(message);
+    if (message.type === "goodbye") this.#retry = message.retry;
+    const outcome = this.#receive(message);
+    if (outcome === "applied") this.#askedAt = -Infinity;
+    // Paused viewers are behind on purpose: what a heartbeat knows more is what waits for them.
+    if (outcome === "gap" && !(message.type === "heartbeat" && this.#told)) this.#askAgain();
+  }
+
+  #welcomed({ protocol: version, heartbeat }) {
+    if (version !== protocol.PROTOCOL) {
+      this.#drop();
+      return this.#enter("closed", "this page is older than the server, load it again");
+    }
+    if (heartbeat > 0) this.#heartbeatMs = heartbeat * 1000;
+    this.#alive();
+    this.#guard();
+    this.#enter("live");
+  }
+
+  #askAgain() {
+    const now = this.#clock.now();
+    if (now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = now;
+    this.#send(protocol.message.subscribe(this.#board, this.#position()));
+  }
+
+  #closed(code, reason) {
+    const { comeBack, why } = protocol.closeRule(code, reason);
+    if (comeBack) return this.#lost(why);
+    this.#drop();
+    this.#enter("closed", why);
+  }
+
+  #lost(why) {
+    const now = this.#clock.now();
+    if (this.#state.kind === "live" && now - this.#openedAt >= STABLE_MS) this.#attempt = 0;
+    const asked = protocol.retryDelay(this.#retry, this.#random());
+    this.#drop();
+    const delay = asked ?? protocol.backoff(this.#attempt, this.#random());
+    this.#attempt += 1;
+    this.#wait(delay, why);
+  }
+
+  /** Being told that there is no network is no proof: attempts go on. */
+  #wait(delay, why) {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = this.#clock.setTimeout(() => this.#connect(), delay);
+    this.#enter(this.#online ? "waiting" : "offline", why, this.#clock.now() + delay);
+  }
+
+  #show(visible) {
+    this.#hidden = !visible;
+    this.#tellPause();
+    if (visible && this.#socket !== null) this.#guard(); // timers of a hidden tab run late
+  }
+
+  #network(online) {
+    this.#online = online;
+    if (this.#socket !== null) {
+      this.#send(protocol.message.ping());
+      this.#deadline = Math.min(this.#deadline, this.#clock.now() + PROBE_MS);
+      this.#guard();
+    } else if (this.#timer !== null) {
+      const { why, until } = this.#state;
+      const soon = protocol.backoff(0, this.#random());
+      this.#wait(online ? soon : Math.max(0, until - this.#clock.now()), why);
+    }
+  }
+
+  /** A page with an open socket is not kept by the browser's back-forward cache. */
+  #aside() {
+    this.#drop();
+    this.#enter("idle");
+  }
+
+  #back() {
+    if (this.#state.kind === "idle" && this.#board !== null) this.#connect();
+  }
+
+  #tellPause() {
+    const wanted = this.#paused || this.#hidden;
+    if (wanted === this.#told || this.#socket?.readyState !== OPEN) return;
+    this.#told = wanted;
+    this.#send(wanted ? protocol.message.pause() : protocol.message.resume());
+  }
+
+  #send(text) {
+    if (this.#socket?.readyState === OPEN) this.#socket.send(text);
+  }
+
+  #alive() {
+    this.#deadline = this.#clock.now() + SILENT_HEARTBEATS * this.#heartbeatMs;
+  }
+
+  /** One timer for the deadline: messages only move the deadline, which is cheaper than a timer for each. */
+  #guard() {
+    this.#clock.clearTimeout(this.#watchdog);
+    const left = this.#deadline - this.#clock.now();
+    if (left <= 0) return this.#lost("the connection went silent");
+    this.#watchdog = this.#clock.setTimeout(() => this.#guard(), left);
+  }
+
+  /** Forgets the socket without waiting for its close: on a dead link that may take minutes. */
+  #drop() {
+    this.#clock.clearTimeout(this.#watchdog);
+    this.#clock.clearTimeout(this.#timer);
+    this.#watchdog = this.#timer = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket === null) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #enter(kind, why = "", until = 0) {
+    this.#state = { kind, why, until };
+    this.#changed(this.state);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * What one board holds in this page, and the rules by which messages change it.
+ *
+ * Pure: no page, no clock. A row is never changed in place: whoever kept the old object keeps the old values.
+ * @module store
+ */
+
+/** Points of a sparkline: about what 120 pixels can show; older ones are dropped, the line is a recent one. */
+export const HISTORY_POINTS = 60;
+
+/** @typedef {"applied"|"ignored"|"gap"} Outcome */
+
+const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** RFC 7396 on a flat row: null clears, all else replaces. Without a prototype, so that no field name is special. */
+function patched(row, patch) {
+  const next = Object.assign(Object.create(null), row);
+  for (const [field, value] of Object.entries(patch)) {
+    if (value === null) delete next[field];
+    else next[field] = value;
+  }
+  return next;
+}
+
+export class BoardStore {
+  name;
+  /** Whether a snapshot has come: before it there is nothing to show. */
+  ready = false;
+  epoch = "";
+  seq = 0;
+  /** Server time, in epoch milliseconds, at which the rows were last known to be complete. */
+  at = null;
+  title;
+  layout = "quotes";
+  columns = [];
+  feeds = {};
+  /** @type {Map<string, object>} rows by symbol, in the order of the board. */
+  rows = new Map();
+
+  #trackedField = "last";
+  #history = new Map();
+  #dirty = new Set();
+  #reset = false;
+  #shown = { epoch: "", seq: 0 };
+  #newest = 0;
+
+  constructor(name) {
+    this.name = name;
+    this.title = name;
+  }
+
+  /** Where this board stands: what a resume sends. */
+  get position() {
+    return this.ready ? { epoch: this.epoch, seq: this.seq } : {};
+  }
+
+  /**
+   * Applies one message of this board.
+   * @returns {Outcome} "gap" when the board must be subscribed again with `position`.
+   */
+  apply(message) {
+    switch (message.type) {
+      case "snapshot":
+        return this.#snapshot(message);
+      case "diff":
+        return this.#diff(message);
+      case "status":
+        return this.#status(message.feeds);
+      case "heartbeat":
+        return this.#heartbeat(message);
+      default:
+        return "ignored";
+    }
+  }
+
+  /** Changes the server has published since what was last taken for painting; null when they cannot be counted. */
+  get waiting() {
+    return this.#shown.epoch === this.epoch ? Math.max(0, this.#newest - this.#shown.seq) : null;
+  }
+
+  /**
+   * Takes what changed since it was last taken: once per paint.
+   * @returns {{reset: boolean, symbols: Set<string>}} `reset` when the columns or the layout may differ.
+   */
+  take() {
+    const taken = { reset: this.#reset, symbols: this.#dirty };
+    this.#reset = false;
+    this.#dirty = new Set();
+    this.#shown = { epoch: this.epoch, seq: this.seq };
+    return taken;
+  }
+
+  /** Marks everything as changed, for a view that starts afresh. */
+  touch() {
+    this.#reset = true;
+    this.#dirty = new Set(this.rows.keys());
+  }
+
+  /** The latest values of the tracked field that came for a symbol, oldest first. */
+  history(symbol) {
+    return this.#history.get(symbol) ?? [];
+  }
+
+  #snapshot({ epoch, seq, at, title, layout, columns, rows, feeds }) {
+    this.epoch = epoch;
+    this.seq = this.#newest = seq;
+    this.at = at > 0 ? at : this.at; // 0: nothing was ever published
+    this.title = typeof title === "string" && title ? title : this.name;
+    this.layout = layout === "scores" ? "scores" : "quotes";
+    this.columns = Array.isArray(columns) ? columns.filter((c) => typeof c?.field === "string") : [];
+    this.feeds = isMap(feeds) ? feeds : {};
+    const fields = this.columns.map((column) => column.field);
+    this.#trackedField = fields.includes("last")
+      ? "last"
+      : (this.columns.find((column) => column.kind === "price")?.field ?? "last");
+
+    const old = this.rows;
+    this.rows = new Map();
+    for (const [symbol, row] of Object.entries(rows)) {
+      if (!isMap(row)) continue;
+      this.rows.set(symbol, patched(null, row));
+      this.#remember(symbol, row);
+      this.#dirty.add(symbol);
+    }
+    for (const symbol of old.keys()) if (!this.rows.has(symbol)) this.#forget(symbol);
+    this.ready = this.#reset = true;
+    return "applied";
+  }
+
+  #diff({ epoch = this.epoch, prev, seq, at, rows }) {
+    if (!this.ready || epoch !== this.epoch) return "gap";
+    if (seq <= this.seq) return "ignored";
+    this.#newest = Math.max(this.#newest, seq);
+    if (prev !== this.seq) return "gap";
+    this.seq = seq;
+    this.at = at > 0 ? at : this.at;
+    for (const [symbol, patch] of Object.entries(rows)) {
+      if (patch === null) {
+        this.rows.delete(symbol);
+        this.#forget(symbol);
+      } else if (isMap(patch)) {
+        this.rows.set(symbol, patched(this.rows.get(symbol), patch));
+        this.#remember(symbol, patch);
+        this.#dirty.add(symbol);
+      }
+    }
+    return "applied";
+  }
+
+  #status(feeds) {
+    this.feeds = patched(this.feeds, feeds);
+    return "applied";
+  }
+
+  /** A heartbeat comes after silence: one that knows a newer seq means that something was lost, unless paused. */
+  #heartbeat({ at, seqs }) {
+    const seq = isMap(seqs) && Object.hasOwn(seqs, this.name) ? seqs[this.name] : null;
+    if (!Number.isSafeInteger(seq) || !this.ready) return "ignored";
+    this.#newest = Math.max(this.seq, seq);
+    if (seq > this.seq) return "gap";
+    this.at = at > 0 ? at : this.at;
+    return "applied";
+  }
+
+  #remember(symbol, patch) {
+    const value = patch[this.#trackedField];
+    if (typeof value !== "number") return;
+    const points = this.#history.get(symbol) ?? [];
+    points.push(value);
+    if (points.length > HISTORY_POINTS) points.shift(); // the line shows the recent past only
+    this.#history.set(symbol, points);
+  }
+
+  #forget(symbol) {
+    this.#history.delete(symbol);
+    this.#dirty.add(symbol);
+  }
+}
