@@ -1,0 +1,289 @@
+"""One simulated viewer: the raw protocol on a bare transport, as cheap as a viewer can be.
+
+A *sampled* viewer inflates and applies everything, by the rules of the wire; the others count
+frames and bytes only, so that one core can simulate thousands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import time
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import orjson
+
+from ticker.load.histogram import Histogram
+
+TAIL = b"\x00\x00\xff\xff"
+OFFER = "permessage-deflate; client_max_window_bits"
+MESSAGE_LIMIT = 64_000_000
+
+Rows = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Counts:
+    """What the viewers of one process saw; everything only ever grows."""
+
+    connected: int = 0
+    refused: int = 0
+    lost: int = 0
+    frames: int = 0
+    bytes: int = 0
+    diffs: int = 0
+    snapshots: int = 0
+    gaps: int = 0
+    duplicates: int = 0
+    resyncs: int = 0
+    errors: int = 0
+    closes: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
+    latency: Histogram = field(default_factory=Histogram)
+    connecting: Histogram = field(default_factory=Histogram)
+
+    def word(self, text: str) -> None:
+        """Count a reason in words; a bounded number of different ones is kept."""
+        if text in self.words or len(self.words) < 50:
+            self.words[text] = self.words.get(text, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where viewers connect, and what they ask for."""
+
+    host: str
+    port: int
+    path: str = "/ws"
+    board: str | None = None
+    deflate: bool = True
+    protocol: bool = True
+    """Whether it is this program's protocol; without it only frames are counted."""
+
+
+class LoadViewer(asyncio.Protocol):
+    """A viewer from the upgrade to its end. ``ended`` is called once, with the viewer."""
+
+    def __init__(
+        self,
+        target: Target,
+        counts: Counts,
+        *,
+        sampled: bool,
+        ended: Callable[[LoadViewer], None],
+        place: tuple[str, int, Rows] | None = None,
+    ) -> None:
+        self._target, self._counts, self._ended = target, counts, ended
+        self.sampled = sampled
+        self.transport: asyncio.Transport
+        self.upgraded = False
+        self.ready = asyncio.get_running_loop().create_future()
+        self.paused = False
+        self.epoch, self.seq, self.rows = place or ("", -1, {})
+        self.fragile = False  # whether it will be ended on purpose
+        self.trail: list[tuple[int, dict[str, Any]]] | None = None
+        self._buffer = b""
+        self._inflater: Any = None
+        self._started = time()
+        self._first = True
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the upgrade."""
+        self.transport = cast("asyncio.Transport", transport)
+        query: dict[str, Any] = {"board": self._target.board} if self._target.board else {}
+        if self.seq >= 0:
+            query |= {"epoch": self.epoch, "seq": self.seq}
+        path = f"{self._target.path}?{urlencode(query)}" if query else self._target.path
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: {self._target.host}:{self._target.port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+            "Sec-WebSocket-Version: 13",
+        ]
+        if self._target.deflate:
+            lines.append(f"Sec-WebSocket-Extensions: {OFFER}")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode())
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came: the end of the upgrade, then frames."""
+        if not self.upgraded:
+            self._buffer += data
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                if len(self._buffer) > 65_536:
+                    self._refuse("the answer to the upgrade does not end")
+                return
+            self._buffer = b""
+            if not self._upgrade(head.decode("latin-1")):
+                return
+            data = rest
+        self._counts.bytes += len(data)
+        if self._buffer:
+            data = self._buffer + data
+        start, size = 0, len(data)
+        while size - start >= 2:
+            length, body = data[start + 1], start + 2
+            if length == 126:
+                body = start + 4
+                length = int.from_bytes(data[start + 2 : body], "big") if size >= body else size
+            elif length == 127:
+                body = start + 10
+                length = int.from_bytes(data[start + 2 : body], "big") if size >= body else size
+                if length > MESSAGE_LIMIT:
+                    self._refuse("a frame of absurd length")
+                    return
+            if size < body + length:
+                break
+            self._frame(data[start], data, body, body + length)
+            start = body + length
+        self._buffer = data[start:]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note of the end."""
+        if self.upgraded:
+            self._counts.connected -= 1
+            if not self.fragile:
+                self._counts.lost += 1
+                self._counts.closes.setdefault("1006", 0)
+        elif not self.ready.done():
+            self._counts.refused += 1
+            self._counts.word(str(exc) if exc else "closed before the upgrade")
+        if not self.ready.done():
+            self.ready.set_result(False)
+        self._ended(self)
+
+    # -- what a viewer says
+
+    def say(self, **message: Any) -> None:
+        """Send a message, masked with zeros as RFC 6455 allows no client to leave out."""
+        self._send(0x81, orjson.dumps(message))
+
+    def close(self) -> None:
+        """Close politely; the server answers and cuts the connection."""
+        self.fragile = True
+        self._send(0x88, b"\x03\xe8")
+
+    def _send(self, first: int, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            head = bytes((first, 0x80 | size))
+        else:
+            head = bytes((first, 0x80 | 126)) + size.to_bytes(2, "big")
+        self.transport.write(head + b"\x00\x00\x00\x00" + payload)
+
+    # -- inside
+
+    def _upgrade(self, head: str) -> bool:
+        status = head.split("\r\n", 1)[0]
+        if " 101" not in status:
+            self._refuse(f"the upgrade was answered with '{status[:80]}'")
+            return False
+        self.upgraded = True
+        self._counts.connected += 1
+        if self.sampled:
+            if "permessage-deflate" in head:
+                self._inflater = zlib.decompressobj(-15)
+        else:
+            self.ready.set_result(True)
+            self._counts.connecting.add((time() - self._started) * 1000)
+        return True
+
+    def _refuse(self, why: str) -> None:
+        self._counts.refused += 1
+        self._counts.word(why)
+        self.fragile = True
+        if not self.ready.done():
+            self.ready.set_result(False)
+        self.transport.abort()
+
+    def _frame(self, first: int, data: bytes, start: int, end: int) -> None:
+        counts = self._counts
+        if first & 0x08:  # a control frame
+            self._control(first & 0x0F, data[start:end])
+            return
+        counts.frames += 1
+        if not self.sampled:
+            return
+        payload = data[start:end]
+        if first & 0x40:
+            payload = self._inflater.decompress(payload + TAIL, MESSAGE_LIMIT)
+        if self._target.protocol:
+            self._follow(orjson.loads(payload))
+        else:
+            self._measure(orjson.loads(payload)["at"])
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == 0x9:
+            self._send(0x8A, payload)
+        elif opcode == 0x8:
+            code = str(int.from_bytes(payload[:2], "big")) if payload else "1005"
+            self._counts.closes[code] = self._counts.closes.get(code, 0) + 1
+            self._send(0x88, payload[:2])
+            self.transport.close()
+
+    def _measure(self, at: int) -> None:
+        self._counts.latency.add(time() * 1000 - at)
+
+    def _follow(self, message: dict[str, Any]) -> None:
+        """Apply a message by the rules of the wire, counting whatever breaks them."""
+        counts = self._counts
+        match message["type"]:
+            case "diff":
+                if message["prev"] == self.seq:
+                    counts.diffs += 1
+                    self._apply(message)
+                    self._measure(message["at"])
+                elif message["seq"] <= self.seq:
+                    counts.duplicates += 1
+                else:
+                    counts.gaps += 1
+                    counts.resyncs += 1
+                    self.say(
+                        type="subscribe", board=message["board"], epoch=self.epoch, seq=self.seq
+                    )
+            case "snapshot":
+                counts.snapshots += 1
+                counts.resyncs += not self._first
+                self.epoch, self.seq = message["epoch"], message["seq"]
+                self.rows = message["rows"]
+                self.trail = None
+                self._arrive()
+            case "status" | "pong" | "heartbeat":
+                self._arrive()
+            case "error":
+                counts.errors += 1
+                counts.word(f"{message['code']}: {message['message']}")
+                if not self.ready.done():
+                    self.ready.set_result(False)
+
+    def _arrive(self) -> None:
+        self._first = False
+        if not self.ready.done():
+            self.ready.set_result(True)
+            self._counts.connecting.add((time() - self._started) * 1000)
+
+    def _apply(self, message: dict[str, Any]) -> None:
+        self._arrive()
+        self.seq = message["seq"]
+        apply(self.rows, message["rows"])
+        if self.trail is not None:
+            self.trail.append((self.seq, message["rows"]))
+
+
+def apply(rows: Rows, patch: dict[str, Any]) -> None:
+    """Apply a diff in place (RFC 7396); row dictionaries are replaced, never changed."""
+    for symbol, change in patch.items():
+        if change is None:
+            rows.pop(symbol, None)
+        else:
+            row = {**rows.get(symbol, {}), **change}
+            rows[symbol] = {name: value for name, value in row.items() if value is not None}
