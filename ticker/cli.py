@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
 import logging
 import sys
@@ -27,6 +28,17 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DEFAULT_CONFIG = Path("config.yaml")
+
+
+class LoadProfile(enum.StrEnum):
+    """How simulated viewers behave."""
+
+    VIEWERS = "viewers"
+    SLOW = "slow"
+    FLAPPY = "flappy"
+    HIDDEN = "hidden"
+    STORM = "storm"
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -89,6 +101,51 @@ def tail(
     from ticker.tail import follow
 
     asyncio.run(follow(url, board, count, out, err))
+
+
+@app.command()
+def load(
+    url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
+    viewers: Annotated[int, typer.Option(help="Simulated viewers.", min=1)] = 1000,
+    ramp: Annotated[float, typer.Option(help="Seconds in which they connect.", min=0)] = 5,
+    duration: Annotated[float, typer.Option(help="Seconds for which they watch.", min=1)] = 30,
+    board: Annotated[str | None, typer.Option(help="Board; default the first.")] = None,
+    procs: Annotated[int, typer.Option(help="Generator processes.", min=1, max=64)] = 1,
+    profile: Annotated[
+        LoadProfile, typer.Option(help="How the viewers behave.", case_sensitive=False)
+    ] = LoadProfile.VIEWERS,
+    deflate: Annotated[bool, typer.Option(help="Whether viewers offer to compress.")] = True,
+    sample: Annotated[
+        int, typer.Option(help="Most viewers that decode and apply everything.", min=1)
+    ] = 500,
+    assertions: Annotated[
+        str, typer.Option("--assert", help="Conditions, such as p99<100ms,gaps==0.")
+    ] = "",
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the run as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with plots.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="JSON of an earlier run.")] = None,
+) -> None:
+    """Simulate viewers, measure what they see, and prove that it is right.
+
+    Exit code 0: all assertions hold; 1: one does not, or the run failed; 2: the generator was too
+    slow to tell.
+    """
+    from ticker.load.program import load as run
+    from ticker.load.run import Load
+
+    asked = Load(
+        url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}",
+        viewers,
+        ramp,
+        duration,
+        board,
+        procs,
+        profile.value,
+        deflate,
+        sample,
+    )
+    code = run(asked, assertions, out, json_file=out_file, html_file=html, base_file=compare)
+    raise typer.Exit(code)
 
 
 @app.command()

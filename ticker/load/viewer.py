@@ -82,8 +82,11 @@ class LoadViewer(asyncio.Protocol):
         self.sampled = sampled
         self.transport: asyncio.Transport
         self.upgraded = False
-        self.ready = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[bool] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
         self.paused = False
+        self.received = 0
         self.epoch, self.seq, self.rows = place or ("", -1, {})
         self.fragile = False  # whether it will be ended on purpose
         self.trail: list[tuple[int, dict[str, Any]]] | None = None
@@ -127,6 +130,7 @@ class LoadViewer(asyncio.Protocol):
                 return
             data = rest
         self._counts.bytes += len(data)
+        self.received += len(data)
         if self._buffer:
             data = self._buffer + data
         start, size = 0, len(data)
@@ -159,12 +163,24 @@ class LoadViewer(asyncio.Protocol):
             self._counts.word(str(exc) if exc else "closed before the upgrade")
         if not self.ready.done():
             self.ready.set_result(False)
+        if not self.gone.done():  # whoever waited for it may have been cancelled
+            self.gone.set_result(None)
         self._ended(self)
 
     # -- what a viewer says
 
+    def pause(self) -> None:
+        """Ask for heartbeats only."""
+        self.paused = True
+        self.say(type="pause")
+
+    def resume(self) -> None:
+        """Ask for what was missed, and to go on."""
+        self.paused, self._first = False, True
+        self.say(type="resume")
+
     def say(self, **message: Any) -> None:
-        """Send a message, masked with zeros as RFC 6455 allows no client to leave out."""
+        """Send a message; its mask is zeros (RFC 6455, 5.3: clients must mask)."""
         self._send(0x81, orjson.dumps(message))
 
     def close(self) -> None:
@@ -240,8 +256,10 @@ class LoadViewer(asyncio.Protocol):
             case "diff":
                 if message["prev"] == self.seq:
                     counts.diffs += 1
+                    # a first diff and one that skips ticks tell of the past: no latency in them
+                    if not self._first and message["seq"] == message["prev"] + 1:
+                        self._measure(message["at"])
                     self._apply(message)
-                    self._measure(message["at"])
                 elif message["seq"] <= self.seq:
                     counts.duplicates += 1
                 else:
@@ -252,7 +270,7 @@ class LoadViewer(asyncio.Protocol):
                     )
             case "snapshot":
                 counts.snapshots += 1
-                counts.resyncs += not self._first
+                counts.resyncs += self.seq >= 0
                 self.epoch, self.seq = message["epoch"], message["seq"]
                 self.rows = message["rows"]
                 self.trail = None

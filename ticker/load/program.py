@@ -1,0 +1,69 @@
+"""The program behind ``ticker load``: shows a run, writes it down, decides the exit code."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from ticker.errors import TickerError
+from ticker.load import report, verdict
+from ticker.load.run import Load, Second, run
+
+GOOD, FAILED, INVALID = 0, 1, 2
+
+
+def load(
+    asked: Load,
+    assertions: str,
+    out: Console,
+    *,
+    json_file: Path | None = None,
+    html_file: Path | None = None,
+    base_file: Path | None = None,
+) -> int:
+    """Run, show, write; return the exit code. Raises TickerError in words."""
+    conditions = verdict.parse(assertions)
+    base = _read(base_file) if base_file else None
+    before: list[Second] = []
+    with ExitStack() as stack:
+        screen = stack.enter_context(Live(console=out)) if out.is_terminal else None
+
+        def show(second: Second) -> None:
+            if screen is None:
+                out.print(report.line(second), markup=False)
+            else:
+                screen.update(report.table(second, before[-1] if before else None))
+            before[:] = [second]
+
+        result = run(asked, show)
+    metrics = result.metrics()
+    failures = [words for c in conditions if (words := c.check(metrics))]
+    if not result.final.counts["frames"]:
+        failures.append("no viewer was told anything")
+    document = report.document(result, failures)
+    for text in report.summary(result, failures):
+        out.print(text, markup=False)
+    if base is not None:
+        for text in report.compare(document, base):
+            out.print(text, markup=False)
+    if json_file:
+        json_file.write_text(json.dumps(document, indent=1) + "\n")
+    if html_file:
+        html_file.write_text(report.page(document))
+    if failures:
+        return FAILED
+    return INVALID if result.invalid() else GOOD
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        document = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise TickerError(f"cannot compare with {file}: {error}") from None
+    if not isinstance(document, dict) or "metrics" not in document:
+        raise TickerError(f"cannot compare with {file}: it is not from ticker load --out")
+    return document
