@@ -11,8 +11,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from ticker.diff import Rows
-from ticker.live import LiveBoard
 from ticker.frame import UNTOLD
+from ticker.live import LiveBoard
 
 ROWS = 10_000
 ROUNDS = 60

@@ -17,7 +17,7 @@ LAYERS = [
     {"health", "hub"},
     {"producer", "schedule", "websocket", "events"},
     {"app"},
-    {"server", "tail", "tryout"},
+    {"server", "tail", "tryout", "load"},
     {"cli"},
     {"__main__"},
 ]

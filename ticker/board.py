@@ -170,7 +170,8 @@ class Board:
     def older(self, feed: str, moment: int) -> set[str]:
         """Return symbols whose row from ``feed`` has a ``time`` before ``moment`` (epoch ms)."""
         rows = self._sources[feed].rows.items()
-        return {symbol for symbol, row in rows if row.get("time", moment) < moment}
+        times = ((symbol, row.get("time")) for symbol, row in rows)
+        return {symbol for symbol, time in times if fields.is_number(time) and time < moment}
 
     # -- inside
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -41,6 +42,7 @@ from ticker.scalars import (
     expected,
 )
 
+HeaderName = Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
@@ -80,6 +82,22 @@ def _zone(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise rule("expected printable ASCII text: no line break, no umlaut")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        valid = urlsplit(value).port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise rule("expected an address with a port from 1 to 65535, or none")
+    return value
+
+
 def _existing(value: str, info: ValidationInfo) -> str:
     if info.data.get("format") is None and _suffix(value) not in SUFFIXES:
         raise rule(f"ends in none of {', '.join(SUFFIXES)} (or .gz); name the `format`")
@@ -99,6 +117,8 @@ def _tag(value: Any, key: str, default: str | None) -> str | None:
 
 
 # -- the models
+
+HeaderValue = Annotated[Text, AfterValidator(_header)]
 
 
 class Strict(BaseModel):
@@ -269,6 +289,14 @@ class RowMapping(Strict):
     timezone: Annotated[Text, AfterValidator(_zone)] = "UTC"
     """Time zone of times that do not name theirs."""
 
+    @field_validator("required")
+    @classmethod
+    def _mapped(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        for name in value or ():
+            if name not in info.data.get("fields", {name}):
+                raise rule(f"'{name}' is not among the fields")
+        return value
+
     @property
     def provides(self) -> set[str]:
         """The mapped fields and what is derived from them."""
@@ -283,13 +311,13 @@ class PollFeed(RowMapping, FeedBase):
     """Time between two polls."""
     timeout: Wait | None = None
     """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
-    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+")]
+    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(_address)]
     """http or https; `{symbol}` in it makes one request for each of `symbols`."""
     symbols: Annotated[list[Symbol], Field(validate_default=True)] = []
     """What `{symbol}` in the url stands for."""
     concurrency: Annotated[Integer, Field(ge=1, le=64)] = 4
     """Requests under way at once, where there is one per symbol."""
-    headers: dict[Text, Text] = {}
+    headers: dict[HeaderName, HeaderValue] = {}
     """Request headers; write secrets as `${NAME}`."""
     format: Literal["json", "csv"] = "json"
     """What the document is."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+WORDS_LIMIT = 500
+
 
 class TickerError(Exception):
     """Base of everything this program raises on purpose; its text is fit for people."""
@@ -48,9 +50,15 @@ class FeedError(TickerError):
     """
 
     def __init__(self, why: str, *, retry_after: float | None = None) -> None:
-        self.why = why
+        self.why = one_line(why)
         self.retry_after = retry_after
-        super().__init__(why)
+        super().__init__(self.why)
+
+
+def one_line(words: str) -> str:
+    """Return words from outside as one line of bounded length: they go into logs."""
+    printable = "".join(c if c.isprintable() else " " for c in words[:WORDS_LIMIT])
+    return " ".join(printable.split())
 
 
 class MappingError(FeedError):

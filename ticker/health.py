@@ -43,6 +43,8 @@ class Health:
         self.record = self.record.succeeded(now)
         if reading is None:
             self.unchanged += 1
+            self.trouble = None
+            self.waiting_since = {}
             return
         if reading.ended:
             self.record = Record(last_success=now, ended=True)

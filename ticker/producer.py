@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from time import perf_counter, time
 from typing import Any
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 JUDGE_SECONDS = 0.5
 """How often feeds are judged although nothing was read: old data must say so by itself."""
+
+ROWS_MAX = 100_000
+"""Most rows of one feed, for feeds whose config names no limit."""
 
 BACK_OFF_MAX = 60.0
 """Longest wait after failures, in seconds, for feeds whose config names none."""
@@ -61,7 +65,7 @@ class Producer:
         source = self._sources[name]
         health = source.health
         started, now = perf_counter(), time()
-        reading, error = await _read(name, source.feed, now)
+        reading, error = await _read(name, source, now)
         now = time()
         health.attempted(now, perf_counter() - started)
         if error is not None:
@@ -127,8 +131,12 @@ class Producer:
         health.succeeded(now, reading)
         if reading is None:
             return
+        most = getattr(source.settings, "max_rows", ROWS_MAX)
         for live in source.boards:
             live.board.apply(name, reading.rows, complete=reading.complete, kept=reading.kept)
+            surplus = len(live.board.symbols(name)) - most
+            if surplus > 0:  # a source that only ever adds rows must not fill the memory
+                live.board.remove(name, list(islice(live.board.symbols(name), surplus)))
             live.changed.set()
         health.rows = (
             len(source.boards[0].board.symbols(name)) if source.boards else len(reading.rows)
@@ -169,14 +177,15 @@ class Producer:
         return frozenset(late)
 
 
-async def _read(name: str, feed: Feed, now: float) -> tuple[Reading | None, FeedError | None]:
+async def _read(name: str, source: _Source, now: float) -> tuple[Reading | None, FeedError | None]:
     """Read a feed, turning whatever goes wrong into a FeedError."""
     try:
-        return await feed.read(now), None
+        return await source.feed.read(now), None
     except FeedError as error:
         return None, error
     except Exception as error:  # a defect in one feed must not stop the others
-        log.exception("feed '%s': unexpected error", name)
+        if not source.health.record.failures:
+            log.exception("feed '%s': unexpected error", name)
         return None, FeedError(f"unexpected {type(error).__name__}: {error}")
 
 

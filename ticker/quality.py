@@ -86,10 +86,12 @@ def of_row(row: Mapping[str, Any], feed: Quality, *, late: bool) -> Quality:
     claimed, status = row.get("quality"), row.get("status")
     if claimed is None and status is None and not late:
         return feed  # nearly every row
-    if claimed == Quality.CLOSED or status in OVER:
+    if claimed == Quality.CLOSED or (isinstance(status, str) and status in OVER):
         return Quality.CLOSED
     found = worst(feed, Quality.STALE) if late else feed
-    return worst(found, Quality(claimed)) if claimed in _RANK else found
+    if isinstance(claimed, str) and claimed in _RANK:
+        return worst(found, Quality(claimed))
+    return found
 
 
 def worst(one: Quality, other: Quality) -> Quality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import zlib
@@ -10,10 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_SUBMITTED
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 FIRST_RUN_WITHIN = 1.0
 """Seconds after the start within which every feed is read for the first time."""
+
+FIRST = "#first"
+"""Ends the id of a job that runs once; no feed's name has such a sign."""
 
 # what it warns of (late and overlapping runs) is counted here instead, per feed
 logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -28,6 +33,7 @@ class _Job:
         self.tick, self.every = tick, every
         self.expected: datetime | None = None
         self.skipped = 0
+        self.running = False
 
 
 class Schedule:
@@ -43,11 +49,13 @@ class Schedule:
 
     def add(self, name: str, every: float, tick: Tick) -> None:
         """Run ``tick`` every ``every`` seconds, the first time right after the start."""
-        self._jobs[name] = _Job(tick, every)
+        job = self._jobs[name] = _Job(tick, every)
         now = datetime.now(UTC)
         share = offset(name)
         grid = math.floor(now.timestamp() / every) * every + share * every
         first = now + timedelta(seconds=share * min(every, FIRST_RUN_WITHIN))
+        while grid < first.timestamp() + every / 2:  # the first run counts for the one before
+            grid += every
         self._scheduler.add_job(
             self._run,
             IntervalTrigger(
@@ -55,11 +63,13 @@ class Schedule:
             ),
             args=[name],
             id=name,
-            next_run_time=first,
             coalesce=True,  # after a pause one run tells all there is to tell
             max_instances=1,
             misfire_grace_time=max(1, math.ceil(every)),
         )
+        job.expected = datetime.fromtimestamp(grid, UTC)
+        # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
+        self._scheduler.add_job(self._run, DateTrigger(first), args=[name], id=f"{name}{FIRST}")
 
     def start(self) -> None:
         """Begin; must be called in the running loop."""
@@ -72,8 +82,15 @@ class Schedule:
 
     def next_run(self, name: str) -> float | None:
         """Return when ``name`` runs next, in epoch seconds."""
-        job = self._scheduler.get_job(name)
-        return job.next_run_time.timestamp() if job and job.next_run_time else None
+        now = datetime.now(UTC)
+        found = [self._scheduler.get_job(job) for job in (name, f"{name}{FIRST}")]
+        # before the start jobs only have their trigger
+        due = [
+            getattr(job, "next_run_time", None) or job.trigger.get_next_fire_time(None, now)
+            for job in found
+            if job is not None
+        ]
+        return min(due).timestamp() if due else None
 
     def skipped(self, name: str) -> int:
         """Return how many runs of ``name`` were left out because it or the process was busy."""
@@ -81,7 +98,18 @@ class Schedule:
 
     async def _run(self, name: str) -> None:
         job = self._jobs[name]
-        wait = await job.tick()
+        if job.running:
+            job.skipped += 1
+            return
+        job.running = True
+        try:
+            wait = await job.tick()
+        except asyncio.CancelledError:
+            if self._scheduler.running:
+                raise
+            return  # the end of the process, not of the job
+        finally:
+            job.running = False
         scheduled = self._scheduler.get_job(name)
         if not wait or scheduled is None or scheduled.next_run_time is None:
             return
@@ -94,7 +122,9 @@ class Schedule:
 
     def _submitted(self, event: object) -> None:
         """Count the runs between this one and the one that was expected."""
-        job = self._jobs[event.job_id]  # type: ignore[attr-defined] # APScheduler has no types
+        job = self._jobs.get(event.job_id)  # type: ignore[attr-defined] # APScheduler has no types
+        if job is None:
+            return  # a first run
         at = event.scheduled_run_times[-1]  # type: ignore[attr-defined] # as above
         if job.expected is not None:
             job.skipped += max(0, round((at - job.expected).total_seconds() / job.every))

@@ -62,11 +62,13 @@ def records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
 
 def _decode(body: bytes, encoding: str) -> str:
     try:
-        return body.decode(encoding).removeprefix("\ufeff")
+        text = body.decode(encoding).removeprefix("\ufeff")
+        text.encode()  # some encodings let half a character through, which no JSON can hold
     except LookupError:
         raise FeedError(f"unknown text encoding '{encoding}'") from None
     except UnicodeError:
         raise FeedError(f"expected {encoding} text, got other bytes") from None
+    return text
 
 
 def _beginning(body: bytes) -> str:

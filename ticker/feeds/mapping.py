@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from jmespath.exceptions import JMESPathError
 from ticker import fields
 from ticker.config import FieldRule, RowMapping
 from ticker.diff import Row, Rows
-from ticker.errors import FeedError, MappingError
+from ticker.errors import FeedError, MappingError, one_line
 from ticker.feeds import REASONS_KEPT, Rejection, values
 from ticker.feeds.values import describe
 from ticker.fields import Kind
@@ -43,12 +44,15 @@ class Mapped:
     rows: Rows = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """Symbols whose row was rejected."""
+    unnamed: int = 0
+    """Rejected rows of which not even the symbol is known."""
     rejected: int = 0
     rejections: list[Rejection] = field(default_factory=list)
 
-    def reject(self, symbol: str, why: str) -> None:
+    def reject(self, symbol: str, why: str, *, named: bool) -> None:
         """Count a row that could not be mapped, and remember the first ones."""
         self.rejected += 1
+        self.unnamed += not named
         self.refused.add(symbol)
         if len(self.rejections) < REASONS_KEPT:
             self.rejections.append(Rejection(symbol[:SYMBOL_LIMIT], why))
@@ -109,6 +113,14 @@ class Mapper:
             )
         return mapped
 
+    def remembered(self, before: Rows, rows: Rows) -> Rows:
+        """Return what blanks of later documents are filled from; bounded as rows are."""
+        if not self._keep_blanks:
+            return rows
+        known = {**{s: row for s, row in before.items() if s not in rows}, **rows}
+        surplus = max(0, len(known) - self._settings.max_rows)
+        return dict(islice(known.items(), surplus, None))
+
     def _examine(self, document: Any, symbol: str | None) -> None:
         """Raise FeedError when the config's ``check`` is not true of the document."""
         if self._check is None:
@@ -141,21 +153,22 @@ class Mapper:
 
     def _map_row(self, place: Place, count: int, mapped: Mapped, before: Mapping[str, Row]) -> None:
         symbol = place.key or place.symbol or f"#{count}"
+        named = place.key is not None
         try:
             if self._where is not None and not _true(self._where(place)):
                 return
-            symbol = _symbol(self._key(place), self._key_path, place)
+            symbol, named = _symbol(self._key(place), self._key_path, place), True
             if symbol in self._skip or (self._only and symbol not in self._only):
                 return
             if symbol in mapped.rows and not self._merge:
-                mapped.reject(symbol, "the symbol came twice; the first row counts")
+                mapped.reject(symbol, "the symbol came twice; the first row counts", named=True)
                 return
             row = self._row(place)
             if self._keep_blanks or symbol in mapped.rows:
                 row = {**(mapped.rows.get(symbol) or before.get(symbol) or {}), **row}
             self._demand(row, place)
         except ValueError as error:
-            mapped.reject(symbol, str(error))
+            mapped.reject(symbol, str(error), named=named)
             return
         mapped.rows[symbol] = row
 
@@ -200,8 +213,15 @@ def reader(path: str) -> Reader:
     def search(place: Place) -> Any:
         try:
             return expression.search(place.root if from_root else place.row)
-        except JMESPathError as error:
-            raise ValueError(str(error).splitlines()[0]) from None
+        except TypeError as error:
+            if "not supported between" in str(error):
+                return None  # what cannot be compared is null, says JMESPath
+            raise ValueError(one_line(f"cannot be applied: {error}")) from None
+        except Exception as error:  # noqa: BLE001 - its functions raise whatever values make them
+            words = (
+                str(error) if isinstance(error, JMESPathError) else f"cannot be applied: {error}"
+            )
+            raise ValueError(one_line(words)) from None
 
     return search
 
@@ -247,7 +267,8 @@ def _converter(name: str, rule: FieldRule, timezone: str) -> Callable[[Any], Any
             return values.time_ms(raw, zone, rule.format)
         value = values.convert(raw, kind)
         if rule.scale != 1 and fields.is_number(value):
-            return float(f"{value * rule.scale:.12g}")  # 0.07 * 100 is 7, not 7.000000000000001
+            # 0.07 * 100 is 7, not 7.000000000000001
+            return values.number(float(f"{value * rule.scale:.15g}"))
         return value
 
     return convert

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import gaierror
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
+import anyio
 import httpx
 
 from ticker import __version__
@@ -29,6 +32,12 @@ from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode
 from ticker.feeds.mapping import Mapped, Mapper, said
 
 REDIRECT_LIMIT = 5
+ERROR_BYTES = 20_000
+"""So much of an error's page is read: its words are in the beginning."""
+
+SECRET_LENGTH = 6
+"""Shorter values that the config sends are not taken for secrets when a source repeats them."""
+
 RETRY_AFTER_LIMIT = 3600.0
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,6 +61,8 @@ class _Target:
     symbol: str | None
     validators: dict[str, str] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    remembered: Rows = field(default_factory=dict)
     answered: bool = False
 
 
@@ -103,11 +114,11 @@ class PollFeed:
         rejections: list[Rejection] = []
         for target, outcome in zip(self._targets, outcomes, strict=True):
             reading.rows.update(target.rows)
+            reading.kept |= target.refused - target.rows.keys()
             if isinstance(outcome, FeedError):
                 reading.kept.update(target.rows or ([target.symbol] if target.symbol else []))
                 rejections.append(Rejection(target.symbol or target.url, outcome.why))
             elif isinstance(outcome, Mapped):
-                reading.kept |= outcome.refused - outcome.rows.keys()
                 reading.rejected += outcome.rejected
                 rejections += outcome.rejections
         reading.rejections = rejections[:REASONS_KEPT]
@@ -125,10 +136,21 @@ class PollFeed:
         return FeedError(why, retry_after=_longest(errors))
 
     async def _poll(self, target: _Target, deadline: float) -> Mapped | None:
-        """Read one URL: None when it confirmed what it said before. Raises FeedError."""
+        """Read one URL: None when it confirmed what it said before. Raises FeedError.
+
+        No secret of the config is in the error's words, even where the source repeats it.
+        """
         try:
-            async with asyncio.timeout_at(deadline), self._permits:
-                response, body = await self._fetch(target)
+            return await self._ask(target, deadline)
+        except FeedError as error:
+            raise FeedError(self._redacted(error.why), retry_after=error.retry_after) from None
+
+    async def _ask(self, target: _Target, deadline: float) -> Mapped | None:
+        try:
+            # not asyncio.timeout: httpcore's clean-up is shielded only from anyio's cancellation
+            with anyio.fail_after(deadline - asyncio.get_running_loop().time()):
+                async with self._permits:
+                    response, body = await self._fetch(target)
         except (TimeoutError, httpx.TimeoutException):
             raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -139,7 +161,12 @@ class PollFeed:
             raise _http_error(response, body)
         # in a thread: a large document must not hold up the viewers
         mapped = await asyncio.to_thread(self._map, target, body, response)
+        before = target.rows.keys() | target.refused
+        target.refused = mapped.refused
+        if mapped.unnamed:  # which row it was nobody knows, so none of those missing may go
+            target.refused = target.refused | (before - mapped.rows.keys())
         target.rows, target.answered = mapped.rows, True
+        target.remembered = self._mapper.remembered(target.remembered, mapped.rows)
         # remembered only now: a document that could not be used must not be "not modified"
         target.validators = {
             request: response.headers[answer]
@@ -158,17 +185,18 @@ class PollFeed:
             document = decode.table(body, self._settings.delimiter, encoding)
         else:
             document = decode.json(body, encoding)
-        return self._mapper.map(document, before=target.rows, symbol=target.symbol)
+        return self._mapper.map(document, before=target.remembered, symbol=target.symbol)
 
     async def _fetch(self, target: _Target) -> tuple[httpx.Response, bytes]:
         """Request the URL, following redirects as configured; bounded in size."""
         if self._client is None:
             self._client = self._new_client()
         url = httpx.URL(target.url)
+        headers = self._settings.headers | target.validators
         loop = asyncio.get_running_loop()
         for _ in range(REDIRECT_LIMIT + 1):
             started = loop.time()
-            async with self._client.stream("GET", url, headers=target.validators) as response:
+            async with self._client.stream("GET", url, headers=headers) as response:
                 body = await self._body(response)
             elapsed = loop.time() - started
             self.exchanges.append(
@@ -176,7 +204,9 @@ class PollFeed:
             )
             if not response.has_redirect_location:
                 return response, body
-            url = self._redirected(url, response)
+            origin, url = _origin(url), self._redirected(url, response)
+            if _origin(url) != origin:
+                headers = {}  # what the config says to one host is not for another
         raise FeedError(f"more than {REDIRECT_LIMIT} redirects")
 
     def _redirected(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
@@ -191,21 +221,43 @@ class PollFeed:
         return target
 
     async def _body(self, response: httpx.Response) -> bytes:
-        limit = self._settings.max_bytes
+        """Return the content, never more than a byte above the limit; of an error its beginning."""
+        fails = response.status_code != HTTPStatus.OK
+        limit = min(ERROR_BYTES, self._settings.max_bytes) if fails else self._settings.max_bytes
         announced = response.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
+        if not fails and announced.isdigit() and int(announced) > limit:
             raise FeedError(f"response of {int(announced):,} bytes; max_bytes is {limit:,}")
+        decompressor = _decompressor(response.headers.get("content-encoding", ""))
         body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
+        async for chunk in response.aiter_raw():
+            try:
+                room = limit + 1 - len(body)
+                body += decompressor.decompress(chunk, room) if decompressor else chunk
+            except zlib.error:
+                raise FeedError("content encoding of the response is broken") from None
             if len(body) > limit:
+                if fails:
+                    return bytes(body[:limit])
                 raise FeedError(f"response of more than {limit:,} bytes, which is max_bytes")
+        if decompressor and body and not decompressor.eof and not fails:
+            raise FeedError("the compressed response breaks off")
         return bytes(body)
+
+    def _redacted(self, words: str) -> str:
+        """Return ``words`` without any value that the config sends to the source."""
+        query = parse_qsl(urlsplit(self._settings.url).query)
+        sent = [*self._settings.headers.values(), *(value for _, value in query)]
+        parts = {part for value in sent for part in (value, *value.split())}
+        for part in sorted(parts, key=len, reverse=True):
+            if len(part) >= SECRET_LENGTH:
+                words = words.replace(part, "***")
+        return words
 
     def _new_client(self) -> httpx.AsyncClient:
         settings = self._settings
         return httpx.AsyncClient(
-            headers={"User-Agent": f"ticker/{__version__}", **settings.headers},
+            headers={"User-Agent": f"ticker/{__version__}", "Accept-Encoding": "gzip, deflate"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
             timeout=settings.deadline,
             limits=httpx.Limits(max_connections=settings.concurrency),
             follow_redirects=False,
@@ -218,6 +270,17 @@ class PollFeed:
 def _tls() -> ssl.SSLContext:
     """Return the one TLS context: reading the certificates takes tens of milliseconds."""
     return httpx.create_ssl_context()
+
+
+def _decompressor(encoding: str) -> Any:
+    """Return what undoes a content encoding, None for none. Raises FeedError."""
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip" | "deflate":
+            return zlib.decompressobj(wbits=47)  # gzip or zlib, by its head
+        case _:
+            raise FeedError(f"content encoding '{encoding}' was not asked for")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -274,8 +337,6 @@ def _words(error: Exception) -> str:
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.RemoteProtocolError):
         return f"broken HTTP response: {error}"
-    if isinstance(error, httpx.DecodingError):
-        return "content encoding of the response is broken"
     if isinstance(error, httpx.ConnectError):
         return "cannot connect"
     return str(error) or type(error).__name__

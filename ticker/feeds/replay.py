@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -22,6 +23,7 @@ RECORDS_PER_READ = 10_000
 """More that are due at once are taken at the next look: nothing is skipped."""
 
 LINE_LIMIT = 10_000_000
+HELD_LIMIT = 1_000
 
 
 class ReplayFeed:
@@ -32,9 +34,10 @@ class ReplayFeed:
         self._mapper = Mapper(settings, single=True, cumulative=True)
         self._time = reader(settings.time.path)
         self._zone = ZoneInfo(settings.timezone)
-        self._records: Iterator[tuple[float, Any]] | None = None
+        self._records: Iterator[tuple[float, str, Any]] | None = None
         self._file: IO[str] | None = None
-        self._next: tuple[float, Any] | None = None
+        self._next: tuple[float, str, Any] | None = None
+        self._broken: tuple[str, object] | None = None  # why, and of which file
         self._started = 0.0  # epoch seconds at which the first record was played
         self._first = 0.0  # the first record's own time, in epoch seconds
         self._rows: Rows = {}
@@ -56,26 +59,34 @@ class ReplayFeed:
         self._file = self._records = None
 
     def _play(self, now: float) -> Reading | None:
-        reading = Reading(complete=self._mapper.removes_missing)
+        """Take what is due; an unusable file fails until it is another."""
+        if self._broken is not None:
+            why, file = self._broken
+            if self._signature() == file:
+                raise FeedError(why)
+            self._broken = None
+        reading = Reading()
         rejections: list[Rejection] = []
         played = 0
         try:
             if self._records is None:
                 self._begin(now)
-            while self._due(now) and played < RECORDS_PER_READ:
+            while self._records is not None and self._due(now) and played < RECORDS_PER_READ:
                 played += 1
                 self._take(reading, rejections)
-                self._advance(now)
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+                self._advance()
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError, FeedError) as error:
             self._shut()
-            raise FeedError(f"cannot read {self._settings.file}: {error}") from None
-        except FeedError:
-            self._shut()  # the next reading begins anew
-            raise
+            own = isinstance(error, FeedError)
+            why = str(error) if own else f"cannot read {self._settings.file}: {error}"
+            self._broken = why, self._signature()
+            if not played:
+                raise FeedError(why) from None
+            reading.trouble = why  # what came before it counts
         if not played and not self._ended:
             return None
         reading.rejections = rejections[:REASONS_KEPT]
-        reading.ended = self._ended and not self._settings.loop
+        reading.ended = self._ended
         return reading
 
     def _due(self, now: float) -> bool:
@@ -92,38 +103,35 @@ class ReplayFeed:
             raise FeedError(f"no records in {self._settings.file}")
         self._started, self._first = now, self._next[0]
 
-    def _advance(self, now: float) -> None:
-        """Look at the next record; at the end begin again or be done."""
+    def _advance(self) -> None:
+        """Look at the next record; after the last one be done, or begin again at the next look."""
         assert self._records is not None, "a file that is played is open"  # noqa: S101 - tells the type checker
         self._next = next(self._records, None)
         if self._next is not None:
             return
         self._shut()
-        if self._settings.loop:
-            self._begin(now)
-            if self._mapper.removes_missing:
-                self._rows = {}
-        else:
-            self._ended = True
+        self._ended = not self._settings.loop
 
     def _take(self, reading: Reading, rejections: list[Rejection]) -> None:
         assert self._next is not None, "only a record that is there falls due"  # noqa: S101 - tells the type checker
-        document = self._next[1]
+        _, name, document = self._next
         try:
             if isinstance(document, FeedError):
                 raise document
             mapped = self._mapper.map(document, before=self._rows)
         except FeedError as error:
             reading.rejected += 1
-            rejections.append(Rejection("record", error.why))
+            rejections.append(Rejection(name, error.why))
             return
         reading.rejected += mapped.rejected
         rejections += mapped.rejections
         if self._mapper.removes_missing:  # each record is the whole list
-            kept = {s: self._rows[s] for s in mapped.refused & self._rows.keys()}
+            lost = mapped.refused if not mapped.unnamed else set(self._rows)
+            kept = {s: self._rows[s] for s in lost & self._rows.keys()}
             reading.rows = self._rows = {**kept, **mapped.rows}
+            reading.complete = True
         else:
-            self._rows.update(mapped.rows)
+            self._rows = self._mapper.remembered(self._rows, {**self._rows, **mapped.rows})
             reading.rows.update(mapped.rows)
 
     def _open(self) -> IO[str]:
@@ -131,37 +139,53 @@ class ReplayFeed:
         opener = gzip.open if name.endswith(".gz") else open
         return cast("IO[str]", opener(name, "rt", encoding="utf-8-sig", newline=""))
 
-    def _parse(self, file: IO[str]) -> Iterator[tuple[float, Any]]:
-        """Yield each record with its time in epoch seconds; an unusable one as its FeedError."""
+    def _signature(self) -> object:
+        """Return what tells one file from another under the same name."""
+        try:
+            found = os.stat(self._settings.file)  # noqa: PTH116 - one call, no path arithmetic
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _parse(self, file: IO[str]) -> Iterator[tuple[float, str, Any]]:
+        """Yield each record with its time in epoch seconds and its name in messages.
+
+        An unusable one comes as its FeedError, at the time of the one before.
+        """
         if self._settings.layout == "csv":
             documents: Iterator[Any] = decode.records(file, self._settings.delimiter)
         else:
             lines = iter(lambda: file.readline(LINE_LIMIT), "")
             documents = (self._json(line) for line in lines if line.strip())
-        last: float | None = None
-        early: list[FeedError] = []  # unusable records before the first that has a time
+        first: float | None = None
+        last = 0.0
+        held: list[tuple[str, Any]] = []  # until two different times have told the order
+        ordered = False
         for number, document in enumerate(documents, 1):
+            name = f"record {number}"
             try:
                 if isinstance(document, FeedError):
                     raise ValueError(document.why)
                 at = self._time_of(document)
             except ValueError as error:
-                found = FeedError(f"record {number}: {error}")
-                if last is not None:
-                    yield last, found
-                elif len(early) < REASONS_KEPT:
-                    early.append(found)
-                else:
-                    raise early[0] from None
-                continue
-            if last is None:
-                yield from ((at, error) for error in early)
-            elif at < last and number == 2:
-                raise FeedError("the second record is older than the first; sort oldest first")
-            last = at if last is None else max(last, at)
-            yield last, document  # a record that is late in the file is played at once
-        if last is None and early:
-            raise early[0]
+                usable: Any = FeedError(str(error))
+            else:
+                usable = document
+                first = at if first is None else first
+                if not ordered and at < first:
+                    raise FeedError(f"{name} is older than the first; sort oldest first")
+                ordered = ordered or at > first or len(held) >= HELD_LIMIT
+                last = max(last, at)  # a record that is late in the file is played at once
+            held.append((name, usable))
+            if first is None and len(held) >= REASONS_KEPT:
+                break
+            if ordered:
+                yield from ((first or 0.0, *early) for early in held[:-1])
+                yield last, *held[-1]
+                held = []
+        if first is None and held:
+            raise FeedError(f"{held[0][0]}: {held[0][1]}")
+        yield from ((first or 0.0, *early) for early in held)
 
     def _json(self, line: str) -> Any:
         try:

@@ -20,9 +20,13 @@ TEXT_LIMIT = 1_000
 LIST_LIMIT = 200
 """Longest list in a cell."""
 
+DEPTH_LIMIT = 4
+"""Most levels of lists and objects in a cell that is a list."""
+
 _BLANK_NUMBERS = {"", "-", "--", "n/a", "na", "null", "none"}
 _BLANK_ANYTHING = {"-", "--", "n/a", "N/A"}  # where text is possible; NA may be Namibia
-_NUMBER = re.compile(r"[-+−]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][-+]?\d+)?\s*%?")
+_NUMBER = re.compile(r"[-+−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*%?")
+_BASIC_DATE = re.compile(r"(19|20)\d{6}")
 _LEADING_ZEROS = re.compile(r"[-+]?0\d")
 _ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
 _LARGEST_INTEGER = 2**53  # beyond it browsers round
@@ -54,7 +58,7 @@ def number(raw: Any) -> float | int | None:
     stripped = raw.strip()
     if stripped.lower() in _BLANK_NUMBERS:
         return None
-    if not _NUMBER.fullmatch(stripped) or not any(c.isdigit() for c in stripped):
+    if not _NUMBER.fullmatch(stripped):
         raise ValueError(f"expected a number, got {describe(raw)}")
     plain = stripped.rstrip("% ").replace(",", "").replace("−", "-")
     if plain.lstrip("+-").isdigit():
@@ -66,10 +70,7 @@ def text(raw: Any) -> str | None:
     """Return text without surrounding space; None where nothing is left."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
-    value = str(raw).strip()
-    if len(value) > TEXT_LIMIT:
-        raise ValueError(f"expected at most {TEXT_LIMIT} characters, got {len(value)}")
-    return value or None
+    return _short(str(raw).strip()) or None
 
 
 def time_ms(raw: Any, zone: tzinfo, layout: str | None = None) -> int | None:
@@ -81,8 +82,11 @@ def time_ms(raw: Any, zone: tzinfo, layout: str | None = None) -> int | None:
         return None
     if layout is not None:
         return _milliseconds(datetime.strptime(str(raw).strip(), layout), zone)
-    if is_number(raw) or (isinstance(raw, str) and re.fullmatch(r"-?\d+(\.\d+)?", raw.strip())):
-        return _from_unix(float(raw))
+    unix = not (isinstance(raw, str) and _BASIC_DATE.fullmatch(raw.strip()))  # 20251120 is a day
+    if (unix and is_number(raw)) or (
+        unix and isinstance(raw, str) and re.fullmatch(r"-?\d+(\.\d+)?", raw.strip())
+    ):
+        return _from_unix(float(_finite(raw, raw) if is_number(raw) else raw))
     if isinstance(raw, str):
         for parse in (datetime.fromisoformat, parsedate_to_datetime):
             try:
@@ -127,16 +131,42 @@ def _auto(raw: Any) -> Any:
     return number(raw)
 
 
-def _list(raw: Sequence[Any]) -> list[Any]:
+def _list(raw: Sequence[Any], depth: int = 1) -> list[Any]:
     if len(raw) > LIST_LIMIT:
         raise ValueError(f"expected at most {LIST_LIMIT} entries, got {len(raw)}")
-    return list(raw)
+    return [_entry(entry, depth) for entry in raw]
+
+
+def _entry(raw: Any, depth: int) -> Any:
+    """Return an entry of a list as it is, if it is of bounded depth, size and value."""
+    if isinstance(raw, (list, dict)) and depth >= DEPTH_LIMIT:
+        raise ValueError(f"expected at most {DEPTH_LIMIT} levels of lists and objects")
+    if isinstance(raw, list):
+        return _list(raw, depth + 1)
+    if isinstance(raw, dict):
+        if len(raw) > LIST_LIMIT:
+            raise ValueError(f"expected at most {LIST_LIMIT} members, got {len(raw)}")
+        return {_short(name): _entry(value, depth + 1) for name, value in raw.items()}
+    if isinstance(raw, str):
+        return _short(raw)
+    return _finite(raw, raw) if is_number(raw) else raw
+
+
+def _short(value: str) -> str:
+    if len(value) > TEXT_LIMIT:
+        raise ValueError(f"expected at most {TEXT_LIMIT} characters, got {len(value)}")
+    return value
 
 
 def _finite(value: float, raw: Any) -> float | int:
-    if isinstance(value, float) and not math.isfinite(value):
+    try:
+        if abs(value) > _LARGEST_INTEGER:
+            value = float(value)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
         raise ValueError(f"expected a finite number, got {describe(raw)}")
-    return float(value) if isinstance(value, int) and abs(value) > _LARGEST_INTEGER else value
+    return value
 
 
 def _clock(value: str) -> str:

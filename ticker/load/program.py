@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.live import Live
 
 from ticker.errors import TickerError
 from ticker.load import report, verdict
-from ticker.load.run import Load, Second, run
+from ticker.load.run import Load, Result, Second, run
 
 GOOD, FAILED, INVALID = 0, 1, 2
 
@@ -41,9 +42,7 @@ def load(
 
         result = run(asked, show)
     metrics = result.metrics()
-    failures = [words for c in conditions if (words := c.check(metrics))]
-    if not result.final.counts["frames"]:
-        failures.append("no viewer was told anything")
+    failures = [*_broken(result), *(words for c in conditions if (words := c.check(metrics)))]
     document = report.document(result, failures)
     for text in report.summary(result, failures):
         out.print(text, markup=False)
@@ -57,6 +56,18 @@ def load(
     if failures:
         return FAILED
     return INVALID if result.invalid() else GOOD
+
+
+def _broken(result: Result) -> Iterator[str]:
+    """Yield what no run may have, whatever is asserted."""
+    counts = result.final.counts
+    if not counts["frames"]:
+        yield "no viewer was told anything"
+    elif not counts["connected"]:
+        yield "no viewer was connected at the end: the server ended or cut them off"
+    elif result.converged < result.sampled:
+        unlike = result.sampled - result.converged
+        yield f"{unlike} of {result.sampled} sampled viewers did not have the server's state"
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -1,0 +1,280 @@
+"""The load test tells the truth: what is right passes, what is wrong does not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+from websockets.sync.server import ServerConnection, serve
+
+from tests.support import Running, serving, source
+from tests.test_cli import failed_in_one_line, run
+from ticker.errors import TickerError
+from ticker.load import report, verdict
+from ticker.load.histogram import Histogram
+from ticker.load.viewer import apply
+from ticker.load.worker import _state_at
+
+LIVELY = """
+feeds:
+  f: {{kind: simulate, every: 50ms, symbols: {{{symbols}}}}}
+boards:
+  b: {{feeds: [f], flush: 50ms}}
+  c: {{feeds: [f]}}
+""".format(symbols=", ".join(f"S{i}: {i + 10}" for i in range(30)))
+
+SHORT = ("--viewers", "20", "--ramp", "0.5", "--duration", "2")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    """Return a server with a lively board."""
+    with serving(LIVELY) as running:
+        yield running
+
+
+def test_a_good_run_passes(server: Running, tmp_path: Path) -> None:
+    """Exit code 0, every sampled viewer converges, both files are written and comparable."""
+    out, html = tmp_path / "run.json", tmp_path / "run.html"
+    asserted = "gaps==0,duplicates==0,unconverged==0,connected==20,p50<10s"
+    arguments = ["load", server.url, *SHORT, "--assert", asserted]
+    result = run(*arguments, "--out", str(out), "--html", str(html))
+    assert result.returncode == 0, result.stdout + result.stderr
+    document = json.loads(out.read_text())
+    assert (document["sampled"], document["converged"]) == (20, 20)
+    assert document["metrics"]["messages_per_s"] > 20
+    page = html.read_text()
+    assert page.count("<svg") == 3
+    assert "http" not in page.replace(server.url, ""), "the report needs something from elsewhere"
+    again = run(*arguments, "--compare", str(out))
+    assert "->" in again.stdout
+
+
+@pytest.mark.parametrize("profile", ["slow", "flappy", "hidden", "storm"])
+def test_every_profile_converges(server: Running, profile: str) -> None:
+    """Whatever viewers do, they end with the server's state, without a gap."""
+    result = run("load", server.url, *SHORT, "--profile", profile, "--assert", "gaps==0")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_deflate_and_with_two_processes(server: Running) -> None:
+    """More bytes, the same truth."""
+    result = run("load", server.url, *SHORT, "--no-deflate", "--procs", "2", "--board", "c")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "20 of them had the server's exact state" in result.stdout
+
+
+def test_an_assertion_that_does_not_hold_fails(server: Running) -> None:
+    """Exit code 1 and which one, with what it was."""
+    result = run("load", server.url, *SHORT, "--assert", "connected==21")
+    assert result.returncode == 1
+    assert "failed: connected==21: it is 20" in result.stdout
+
+
+def test_a_wrong_board_is_told(server: Running) -> None:
+    """Before any viewer is made."""
+    result = run("load", server.url, *SHORT, "--board", "nope")
+    failed_in_one_line(result, f"no board 'nope' at {server.url}; there are b, c")
+
+
+def test_something_else_is_told() -> None:
+    """A server of another kind, and none at all."""
+    with source() as upstream:
+        failed_in_one_line(run("load", upstream.url, *SHORT), "cannot reach")
+        upstream.say("/api/boards", {"x": 1})
+        failed_in_one_line(run("load", upstream.url, *SHORT), "does not answer like a ticker")
+    failed_in_one_line(run("load", "127.0.0.1:1", *SHORT), "cannot reach http://127.0.0.1:1")
+
+
+def test_a_server_that_dies_midway_is_told(tmp_path: Path) -> None:
+    """Exit code not 0, the partial result is saved."""
+    out = tmp_path / "run.json"
+    with serving(LIVELY) as dying:
+        done: list[Any] = []
+        arguments = ("load", dying.url, "--viewers", "20", "--ramp", "0", "--duration", "4")
+        thread = threading.Thread(target=lambda: done.append(run(*arguments, "--out", str(out))))
+        thread.start()
+        while not dying.ticker.hub.viewers:
+            threading.Event().wait(0.01)
+    thread.join()
+    assert done[0].returncode == 1
+    assert "no viewer was connected at the end" in done[0].stdout
+    document = json.loads(out.read_text())
+    assert document["metrics"]["lost"] == 20
+    assert document["metrics"]["connected"] == 0
+    assert "Traceback" not in done[0].stderr
+
+
+# -- a server that lies
+
+
+def snapshot(seq: int, last: int) -> dict[str, Any]:
+    """Return a snapshot message of one row."""
+    return {
+        "type": "snapshot",
+        "board": "b",
+        "epoch": "e",
+        "seq": seq,
+        "rows": {"A": {"last": last}},
+    }
+
+
+def tick(prev: int, seq: int, last: int) -> dict[str, Any]:
+    """Return a diff message of one field."""
+    rows = {"A": {"last": last}}
+    return {"type": "diff", "board": "b", "prev": prev, "seq": seq, "at": 0, "rows": rows}
+
+
+@contextmanager
+def lying(messages: list[dict[str, Any]], claims: dict[str, Any]) -> Iterator[str]:
+    """Run a server that says ``messages`` to each viewer, and ``claims`` as its REST snapshot."""
+
+    def handle(connection: ServerConnection) -> None:
+        for message in messages:
+            connection.send(json.dumps(message))
+        for _ in connection:
+            pass
+
+    def answer(connection: ServerConnection, request: Any) -> Any:
+        if request.path.startswith("/ws"):
+            return None
+        boards = {"boards": [{"name": "b"}]}
+        body = boards if request.path == "/api/boards" else claims
+        return connection.respond(200, json.dumps(body))
+
+    with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("messages", "claims", "words"),
+    [
+        ([snapshot(1, 1), tick(1, 2, 5)], snapshot(2, 6), "did not have the server's state"),
+        ([snapshot(1, 1)], snapshot(2, 1), "did not have the server's state"),
+        ([snapshot(1, 1), tick(2, 3, 5)], snapshot(1, 1), "gaps==0: it is 2"),
+        ([snapshot(2, 1), tick(1, 2, 5)], snapshot(2, 1), "duplicates==0: it is 2"),
+        ([snapshot(1, 1), snapshot(1, 1)], snapshot(1, 1), "resyncs==0: it is 2"),
+        ([], snapshot(1, 1), "no viewer was told anything"),
+    ],
+    ids=["wrong value", "missing change", "gap", "duplicate", "second snapshot", "silence"],
+)
+def test_a_lie_is_found(messages: list[Any], claims: dict[str, Any], words: str) -> None:
+    """Wrong values, gaps, repetitions and silence fail the run."""
+    with lying(messages, claims) as url:
+        asserted = "gaps==0,duplicates==0,resyncs==0"
+        short = ("--viewers", "2", "--ramp", "0", "--duration", "1")
+        result = run("load", url, *short, "--assert", asserted)
+    assert result.returncode == 1, result.stdout
+    assert words in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+# -- the parts
+
+
+@given(st.lists(st.floats(0.01, 1e6), min_size=1))
+def test_percentiles_are_right_to_three_percent(values: list[float]) -> None:
+    """Compared with the sorted values themselves."""
+    histogram = Histogram()
+    for value in values:
+        histogram.add(value)
+    for percent in (50, 90, 99, 100):
+        rank = -(-len(values) * percent // 100)
+        exact = sorted(values)[max(0, rank - 1)]
+        assert histogram.percentile(percent) == pytest.approx(exact, rel=0.03)
+
+
+def test_histograms_add_up() -> None:
+    """What two processes saw is what one would have seen."""
+    one, two = Histogram(), Histogram()
+    one.add(1)
+    two.add(100)
+    one.merge(Histogram(two.counts()))
+    assert one.total == 2
+    assert one.percentile(100) == pytest.approx(100, rel=0.03)
+    assert Histogram().percentile(50) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "holds"),
+    [
+        ("p99<100ms", 99.0, True),
+        ("p99<0.1s", 101.0, False),
+        ("gaps==0", 0.0, True),
+        ("messages_per_s>=10", 9.0, False),
+        ("lost <= 3", 3.0, True),
+        ("p99<100ms", None, False),
+    ],
+)
+def test_assertions(text: str, found: float | None, holds: bool) -> None:
+    """What was not measured never holds."""
+    (assertion,) = verdict.parse(text)
+    assert (assertion.check({assertion.metric: found}) is None) is holds
+
+
+@pytest.mark.parametrize("text", ["p98<1ms", "gaps=0", "p99<100", "gaps<3ms", "p99", "p99<ms"])
+def test_bad_assertions_are_told(text: str) -> None:
+    """Unknown metrics, operators and units are named."""
+    with pytest.raises(TickerError, match="assertion"):
+        verdict.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "lag", "saturated"), [(0.5, 5, False), (0.99, 5, True), (0.5, 200, True)]
+)
+def test_a_saturated_generator_proves_nothing(cpu: float, lag: float, saturated: bool) -> None:
+    """Then its own slowness would be taken for the server's."""
+    assert bool(verdict.saturated(cpu, lag)) is saturated
+
+
+def test_a_state_on_the_way_is_found() -> None:
+    """The proof compares at a seq that both the viewer and the server have been at."""
+    trail: list[tuple[int, dict[str, Any]]] = [
+        (2, {"A": {"last": 2}}),
+        (5, {"A": None, "B": {"last": 1}}),
+    ]
+
+    def base(seq: int) -> Any:
+        return _state_at(seq, 1, {"A": {"last": 1}}, trail)
+
+    assert base(1) == {"A": {"last": 1}}
+    assert base(2) == {"A": {"last": 2}}
+    assert base(5) == {"B": {"last": 1}}
+    assert base(4) is None
+
+
+def test_apply_never_changes_a_row() -> None:
+    """Rows of a snapshot that others hold stay as they were."""
+    row = {"last": 1, "name": "x"}
+    rows = {"A": row}
+    apply(rows, {"A": {"last": 2, "name": None}})
+    assert (rows, row) == ({"A": {"last": 2}}, {"last": 1, "name": "x"})
+
+
+def test_data_is_text_in_the_report() -> None:
+    """Markup in an address cannot get into the page."""
+    run_ = {
+        "load": {"url": "<script>"},
+        "metrics": {"p50": None},
+        "seconds": [],
+        "latency": [],
+        "invalid": None,
+        "failures": ["<b>"],
+    }
+    page = report.page(run_)
+    assert "<script>" not in page
+    assert "&lt;b&gt;" in page
