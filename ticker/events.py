@@ -26,6 +26,7 @@ class EventConnection:
 
     def __init__(self) -> None:
         self.writable = True
+        self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
         self._next: Frame | None = None
@@ -36,6 +37,7 @@ class EventConnection:
     def write(self, frame: Frame, windows: SharedWindows | None = None) -> None:  # noqa: ARG002 - not compressed
         """Put ``frame`` on its way."""
         self._next, self.writable = frame, False
+        self.on_full()
         self._wake.set()
 
     def leave(self, windows: SharedWindows) -> None:

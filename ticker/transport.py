@@ -59,6 +59,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what may wait, in the process and in the kernel."""
         super().connection_made(transport)
+        self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
@@ -76,9 +77,10 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     # -- viewer.Connection (`writable` of the base class is an event, so here it has another name)
 
     def pause_writing(self) -> None:
-        """Take note that the transport wants no more."""
+        """Take note that the transport wants no more, and tell the viewer."""
         super().pause_writing()
         self.writable_now = False
+        self.on_full()
 
     def resume_writing(self) -> None:
         """Take note that the transport wants more, and tell the viewer."""
@@ -215,6 +217,15 @@ class FrameConnection:
         self._protocol.finish(code)
 
     @property
+    def on_full(self) -> Callable[[], None]:
+        """Called when the transport wants no more."""
+        return self._protocol.on_full
+
+    @on_full.setter
+    def on_full(self, call: Callable[[], None]) -> None:
+        self._protocol.on_full = call
+
+    @property
     def on_writable(self) -> Callable[[], None]:
         """Called when the transport wants more."""
         return self._protocol.on_writable
@@ -241,6 +252,7 @@ class SendConnection:
         self._sending: asyncio.Task[None] | None = None
         self._closing: CloseCode | None = None
         self.writable = True
+        self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
 
@@ -278,6 +290,7 @@ class SendConnection:
 
     def _begin(self, message: dict[str, Any]) -> asyncio.Task[None]:
         self.writable = False
+        self.on_full()
         self._sending = asyncio.ensure_future(self._deliver(message))
         self._sending.add_done_callback(self._done)
         return self._sending
