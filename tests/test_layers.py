@@ -14,7 +14,7 @@ LAYERS = [
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "viewer"},
-    {"health", "hub"},
+    {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
     {"app"},
     {"server", "tail", "tryout", "load"},

@@ -20,6 +20,7 @@ from ticker import __version__, configfile, events
 from ticker.config import Settings
 from ticker.feeds.make import make
 from ticker.hub import Hub
+from ticker.lag import LoopLag
 from ticker.live import LiveBoard
 from ticker.producer import Producer
 from ticker.protocol import ms
@@ -57,12 +58,14 @@ class Ticker:
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
         self.schedule = Schedule()
+        self.lag = LoopLag()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.publish_forever(live) for live in self.boards.values()]
         forever += [self.producer.judge_forever(), self.hub.sweep_forever()]
+        forever += [self.lag.measure_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for name, feed in self.settings.feeds.items():
             self.schedule.add(name, feed.every, _tick(self.producer, name))
@@ -217,9 +220,15 @@ def _add_api(app: FastAPI, ticker: Ticker) -> None:
         )
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """Say that the process lives."""
-        return {"status": "ok", "version": __version__}
+    async def healthz() -> dict[str, Any]:
+        """Say that the process lives, and how well: viewers, and how late its loop is."""
+        return {
+            "status": "ok",
+            "version": __version__,
+            "viewers": len(ticker.hub.viewers),
+            "closed": ticker.hub.closed,
+            "loop_lag": ticker.lag.wire(),
+        }
 
     @app.get("/readyz", response_model=None)
     async def readyz() -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import socket
 from typing import Any
@@ -18,6 +19,9 @@ from ticker.transport import FrameProtocol
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
+OWN_FILES = 100
+"""Open files that are no viewers: sources, the listener, Python's own."""
+
 SHUTDOWN_SECONDS = 5
 GRACE_SECONDS = 10.0
 """How long after the stall timeout the kernel gives up on data that nobody takes."""
@@ -75,9 +79,22 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
+def raise_file_limit(viewers: int) -> None:
+    """Let the process have as many sockets as the system allows, and say how many viewers fit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = max(0, hard - OWN_FILES) if hard != resource.RLIM_INFINITY else viewers
+    words = f"room for {min(room, viewers):,} viewers"
+    if room < viewers:
+        log.warning("%s: %d open files are allowed, max_viewers is %d", words, hard, viewers)
+    else:
+        log.info("%s (max_viewers), %s open files are allowed", words, f"{hard:,}")
+
+
 def serve(settings: Settings) -> None:
     """Serve until a signal. Raises TickerError when the address cannot be had."""
     listener = listen(settings)
+    raise_file_limit(settings.server.max_viewers)
     app = create_app(settings)
     server = Server(configure(app, settings), app)
     host, port = listener.getsockname()[:2]
