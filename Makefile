@@ -43,6 +43,6 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.run
 
 # Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests
-$(VENV)/.browser: $(VENV)/.dev scripts/install-browser
-	scripts/install-browser $(BIN)
+$(VENV)/.browser: $(VENV)/.dev scripts/install-test-tools
+	scripts/install-test-tools $(BIN)
 	touch $@

@@ -1,0 +1,194 @@
+"""Viewers that break RFC 6455 and RFC 7692 on purpose: closed by the book, nothing else happens."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import Running, publish, quiet_server, until
+from ticker.deflate import TAIL
+
+MASK = b"\x01\x02\x03\x04"
+PING = b'{"type":"ping"}'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    """Return one server for all of them."""
+    with quiet_server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def everybody_is_served_and_gone(server: Running) -> Iterator[None]:
+    """After each attack a well-behaved viewer is served, and nothing of the other is left."""
+    yield
+    with server.follow("b") as viewer:
+        viewer.wait("snapshot")
+        publish(server, "b", {"A": {"last": viewer.seqs["b"]}})
+        viewer.wait("diff")
+    until(lambda: not server.ticker.hub.viewers)
+
+
+def frame(first: int, payload: bytes, *, masked: bool = True, length: int | None = None) -> bytes:
+    """Return a frame as a client sends it; ``length`` may lie."""
+    size = len(payload) if length is None else length
+    bit = 0x80 if masked else 0
+    if size < 126:
+        head = struct.pack("!BB", first, bit | size)
+    elif size < 65_536:
+        head = struct.pack("!BBH", first, bit | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, bit | 127, size)
+    if not masked:
+        return head + payload
+    mixed = bytes(byte ^ MASK[i % 4] for i, byte in enumerate(payload))
+    return head + MASK + mixed
+
+
+def deflated(text: bytes, level: int = 9) -> bytes:
+    """Return ``text`` as permessage-deflate has it."""
+    compressor = zlib.compressobj(level, wbits=-15)
+    return (compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
+
+
+class RawViewer:
+    """A socket after the upgrade that sends what it likes."""
+
+    def __init__(self, server: Running, extensions: str = "permessage-deflate") -> None:
+        host, port = server.url.removeprefix("http://").split(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=10)
+        self._socket.sendall(
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Extensions: " + extensions.encode() + b"\r\n\r\n"
+        )
+        self._buffer = b""
+        while b"\r\n\r\n" not in self._buffer:
+            self._buffer += self._socket.recv(4096)
+        self.head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+
+    def __enter__(self) -> RawViewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, *frames: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(b"".join(frames))
+
+    def read(self) -> tuple[int, bytes]:
+        """Return the next frame's first byte and payload."""
+        head = self._exactly(2)
+        size = head[1]
+        if size == 126:
+            (size,) = struct.unpack("!H", self._exactly(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self._exactly(8))
+        return head[0], self._exactly(size)
+
+    def close_code(self) -> int:
+        """Return the code of the close frame, after whatever comes before it."""
+        while True:
+            first, payload = self.read()
+            if first == 0x88:
+                return int(struct.unpack("!H", payload[:2])[0])
+
+    def until_pong(self) -> None:
+        """Read until our protocol's pong."""
+        while b'"pong"' not in self.read()[1]:
+            pass
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            received = self._socket.recv(65_536)
+            assert received, "closed without a close frame"
+            self._buffer += received
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return found
+
+
+VIOLATIONS = {
+    "an unmasked frame": (frame(0x81, PING, masked=False), 1002),
+    "a reserved opcode": (frame(0x83, PING), 1002),
+    "a reserved bit": (frame(0xA1, PING), 1002),
+    "a control frame in fragments": (frame(0x09, b""), 1002),
+    "a control frame too long": (frame(0x89, b"x" * 126), 1002),
+    "a continuation of nothing": (frame(0x80, PING), 1002),
+    "a new message inside another": (frame(0x01, b"{") + frame(0x81, PING), 1002),
+    "text that is not UTF-8": (frame(0x81, b'"\xff"'), 1007),
+    "a message too long": (frame(0x81, b"x" * 20_000), 1009),
+    "a length that lies": (frame(0x81, b"", length=2**62), 1009),
+    "fragments too long together": (frame(0x01, b"x" * 9_000) + frame(0x80, b"x" * 9_000), 1009),
+    "a close code that must not be sent": (frame(0x88, struct.pack("!H", 1005)), 1002),
+    "deflate that is none": (frame(0xC1, b"\xff\xff\xff\xff"), 1002),
+    "a bomb of 100 MB": (frame(0xC1, deflated(bytes(100_000_000))[:60_000]), 1009),
+    "a small bomb": (frame(0xC1, deflated(b" " * 1_000_000)), 1009),
+    "a compressed continuation": (frame(0x01, b"{") + frame(0xC0, b"}"), 1002),
+}
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_violation_is_closed_by_the_book(server: Running, name: str) -> None:
+    """With the code of RFC 6455, 7.4.1."""
+    sent, code = VIOLATIONS[name]
+    with RawViewer(server) as viewer:
+        viewer.send(sent)
+        assert viewer.close_code() == code
+
+
+def test_compressed_without_having_agreed_is_a_violation(server: Running) -> None:
+    """RSV1 means nothing then."""
+    with RawViewer(server, "x-none") as viewer:
+        assert b"permessage-deflate" not in viewer.head
+        viewer.send(frame(0xC1, deflated(PING)))
+        assert viewer.close_code() == 1002
+
+
+def test_compressed_messages_are_read(server: Running) -> None:
+    """Each on its own, as was agreed."""
+    with RawViewer(server) as viewer:
+        assert b"client_no_context_takeover" in viewer.head
+        for _ in range(3):
+            viewer.send(frame(0xC1, deflated(PING)))
+            viewer.until_pong()
+
+
+def test_fragments_and_control_frames_between_them_are_read(server: Running) -> None:
+    """A message may come in pieces, with pings inside (RFC 6455, 5.4)."""
+    with RawViewer(server) as viewer:
+        viewer.send(
+            frame(0x01, PING[:5]),
+            frame(0x89, b"between"),
+            frame(0x00, PING[5:9]),
+            frame(0x00, b""),
+            frame(0x80, PING[9:]),
+        )
+        seen = [viewer.read() for _ in range(3)]
+        assert (0x8A, b"between") in seen
+        assert any(b'"pong"' in payload for _, payload in seen)
+
+
+def test_a_compressed_message_in_fragments_is_read(server: Running) -> None:
+    """RSV1 stands on the first only (RFC 7692, 6.1)."""
+    data = deflated(PING)
+    with RawViewer(server) as viewer:
+        viewer.send(frame(0x41, data[:4]), frame(0x80, data[4:]))
+        viewer.until_pong()
+
+
+def test_who_offers_deflate_and_never_reads_is_bounded(server: Running) -> None:
+    """Compressed or not, what waits for a viewer is bounded by its buffer and one message."""
+    with RawViewer(server) as viewer:
+        viewer.send(frame(0x81, b'{"type":"subscribe","board":"b"}'))
+        hub = server.ticker.hub
+        until(lambda: any(v.watches for v in hub.viewers))
+        for i in range(60):
+            rows = {f"S{j}": {"name": f"{i * j * 7919 % 99991:x}" * 9} for j in range(300)}
+            publish(server, "b", rows)
+            assert max(v.connection.pending() for v in hub.viewers) < 200_000
