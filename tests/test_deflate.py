@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -14,9 +15,10 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from ticker import deflate, frame
-from ticker.deflate import ANYWHERE, TAIL, SharedWindow
+from ticker.deflate import ANYWHERE, OUTSIDE, TAIL, SharedWindow
 from ticker.frame import Frame, SharedWindows
 from ticker.transport import DEFLATE, FrameConnection, SharedDeflate
+from ticker.viewer import Watch
 
 
 def unframed(data: bytes) -> tuple[bool, bytes]:
@@ -49,6 +51,9 @@ class ReadingTransport:
             payload = self._decompressor.decompress(payload + TAIL)
         self.texts.append(payload)
 
+    def get_extra_info(self, name: str) -> Any:
+        return SimpleNamespace(fileno=lambda: 99) if name == "socket" else None
+
 
 class UpgradedProtocol:
     """What is left of a connection after the upgrade: its transport and what was agreed."""
@@ -67,18 +72,51 @@ class UpgradedProtocol:
         self.transport = ReadingTransport(bits, takeover=takeover)
 
 
+class Board:
+    """What a channel is to a watch: its windows."""
+
+    def __init__(self, frames: int = deflate.FRESH_FRAMES) -> None:
+        self.windows = SharedWindows()
+        if frames != deflate.FRESH_FRAMES:
+            self.windows._windows = {b: SharedWindow(b, frames=frames) for b in range(9, 16)}
+
+
 class Viewer:
     """A connection and what its viewer should have read."""
+
+    ready = True
 
     def __init__(self, offer: str) -> None:
         self.protocol = UpgradedProtocol(offer)
         self.connection = FrameConnection(self.protocol)  # type: ignore[arg-type] # all it uses
         self.expected: list[bytes] = []
+        self._watches: dict[Board, Watch] = {}
 
-    def send(self, message: Frame, windows: SharedWindows | None = None) -> None:
-        self.connection.write(message, windows)
+    def watch(self, board: Board) -> Watch:
+        """Return this viewer's watch of ``board``."""
+        if board not in self._watches:
+            live = SimpleNamespace(status_version=0)
+            self._watches[board] = Watch(self, live, board)  # type: ignore[arg-type] # all it uses
+        return self._watches[board]
+
+    def send(self, message: Frame, board: Board | None = None) -> None:
+        """Send as a channel does: the form of the viewer's place, else what the connection says."""
+        if board is None:
+            self.connection.write(message)
+        else:
+            watch = self.watch(board)
+            forms = board.windows.forms(message)
+            if watch.place in forms:
+                data, watch.place = forms[watch.place]
+                self.protocol.transport.write(data)
+            else:
+                self.connection.write(message, watch)
         self.expected.append(message.text)
         assert self.protocol.transport.texts == self.expected
+
+    def leave(self, board: Board) -> None:
+        """Stop watching ``board``."""
+        self.connection.leave(self._watches.pop(board))
 
 
 OFFERS = [
@@ -98,9 +136,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @initialize(frames=st.sampled_from([1, 2, 5, 100]))
     def start(self, frames: int) -> None:
-        self.channels = [SharedWindows(), SharedWindows()]
-        for windows in self.channels:
-            windows._windows = {b: SharedWindow(b, frames=frames) for b in range(9, 16)}
+        self.boards = [Board(frames), Board(frames)]
         self.members: list[dict[Viewer, bool]] = [{}, {}]  # viewer -> whether it is ready
         self.count = 0
 
@@ -123,7 +159,7 @@ class Interleavings(RuleBasedStateMachine):
         message = Frame(self.text(size))
         for viewer, ready in self.members[board].items():
             if ready:
-                viewer.send(message, self.channels[board])
+                viewer.send(message, self.boards[board])
 
     @rule(viewer=viewers, board=st.sampled_from([0, 1]), ready=st.booleans())
     def pause_or_resume(self, viewer: Viewer, board: int, ready: bool) -> None:
@@ -139,7 +175,8 @@ class Interleavings(RuleBasedStateMachine):
     @rule(viewer=viewers, board=st.sampled_from([0, 1]))
     def change_board(self, viewer: Viewer, board: int) -> None:
         if self.members[board].pop(viewer, None) is not None:
-            viewer.connection.leave(self.channels[board])
+            viewer.watch(self.boards[board])
+            viewer.leave(self.boards[board])
         else:
             self.members[board][viewer] = True
 
@@ -176,10 +213,10 @@ def diffs(count: int) -> list[Frame]:
 @pytest.mark.parametrize("offer", OFFERS[1:5])
 def test_a_viewer_in_step_gets_a_fraction_of_the_bytes(offer: str) -> None:
     """The window pays: less than four tenths of plain, for every size of window but the least."""
-    viewer, windows = Viewer(offer), SharedWindows()
+    viewer, board = Viewer(offer), Board()
     plain = 0
     for message in diffs(300):
-        viewer.send(message, windows)
+        viewer.send(message, board)
         plain += len(message.websocket)
     assert viewer.protocol.transport.bytes < plain * (0.55 if "=9" in offer else 0.4)
 
@@ -193,16 +230,16 @@ def test_all_viewers_in_step_get_the_same_bytes() -> None:
 
 def test_who_joins_steps_in_at_the_next_fresh_start() -> None:
     """Until then it gets frames that anybody can read."""
-    first, later, windows = Viewer(OFFERS[1]), Viewer(OFFERS[1]), SharedWindows()
+    first, later, board = Viewer(OFFERS[1]), Viewer(OFFERS[1]), Board()
     messages = diffs(deflate.FRESH_FRAMES * 2)
     for message in messages[:5]:
-        first.send(message, windows)
+        first.send(message, board)
     for message in messages[5:]:
-        first.send(message, windows)
-        later.send(message, windows)
-        if windows.pack(message, 15).before == ANYWHERE:
+        first.send(message, board)
+        later.send(message, board)
+        if board.windows.pack(message, 15).before == ANYWHERE:
             break
-    assert first.connection._place == later.connection._place != ANYWHERE
+    assert first.watch(board).place == later.watch(board).place != OUTSIDE
 
 
 def test_a_window_starts_afresh_with_time() -> None:

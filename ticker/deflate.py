@@ -18,7 +18,13 @@ from itertools import count
 from typing import NamedTuple
 
 ANYWHERE = 0
-"""The `before` of a frame that refers to nothing, and the place of a viewer in no window."""
+"""The `before` of a frame that refers to nothing: who is in no window may step in."""
+
+OUTSIDE = -1
+"""The place of a viewer in no window."""
+
+UNCOMPRESSED = -2
+"""The place of a viewer that did not agree to compress."""
 
 FRESH_FRAMES = 128
 FRESH_SECONDS = 20.0
@@ -42,11 +48,16 @@ _places = count(1)
 
 
 class Packed(NamedTuple):
-    """A compressed message, where it can be read from, and where that leads."""
+    """A compressed message, where it can be read from, and where that leads.
+
+    ``members`` is the place of those who have read all messages so far; it is ``before``, but at a
+    fresh start, where others may step in as well.
+    """
 
     data: bytes
     before: int
     after: int
+    members: int
 
 
 class SharedWindow:
@@ -58,20 +69,21 @@ class SharedWindow:
         self.bits = bits
         self._frames, self._seconds = frames, seconds
         self._compressor = zlib.compressobj(wbits=-bits)
-        self._place = ANYWHERE
+        self._place = next(_places)
         self._left = 0
         self._until = 0.0
 
     def pack(self, text: bytes, now: float) -> Packed:
         """Compress the next message of the window; ``now`` is in seconds of any one clock."""
+        members, self._place = self._place, next(_places)
+        before = members
         if self._left <= 0 or now >= self._until:
             self._compressor = zlib.compressobj(wbits=-self.bits)
-            self._place = ANYWHERE
+            before = ANYWHERE
             self._left, self._until = self._frames, now + self._seconds
         self._left -= 1
-        before, self._place = self._place, next(_places)
         data = self._compressor.compress(text) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-        return Packed(data.removesuffix(TAIL), before, self._place)
+        return Packed(data.removesuffix(TAIL), before, self._place, members)
 
 
 def alone(text: bytes, bits: int) -> bytes | None:

@@ -7,10 +7,11 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from ticker import protocol
-from ticker.frame import Frame, SharedWindows
+from ticker.frame import Frame
 from ticker.hub import Hub, Refused
 from ticker.protocol import CloseCode
 from ticker.transport import CLOSE_SECONDS
+from ticker.viewer import NO_SOCKET, Watch
 
 RETRY_MS = 3000
 
@@ -34,13 +35,19 @@ class EventConnection:
         self._closed = False
         self._task: asyncio.Task[object] | None = None
 
-    def write(self, frame: Frame, windows: SharedWindows | None = None) -> None:  # noqa: ARG002 - not compressed
+    fd = NO_SOCKET
+    compresses = False
+
+    def write(self, frame: Frame, watch: Watch | None = None) -> None:  # noqa: ARG002 - no window
         """Put ``frame`` on its way."""
         self._next, self.writable = frame, False
         self.on_full()
         self._wake.set()
 
-    def leave(self, windows: SharedWindows) -> None:
+    def write_rest(self, data: bytes) -> None:
+        """Never be called: there is no socket to write to."""
+
+    def leave(self, watch: Watch) -> None:
         """Do nothing: there is no window."""
 
     async def drain(self) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from time import monotonic
 
 from ticker import deflate
-from ticker.deflate import Packed, SharedWindow
+from ticker.deflate import UNCOMPRESSED, Packed, SharedWindow
 
 UNTOLD = -1
 """The seq of a viewer that has no snapshot yet, and ``prev`` of a frame that needs none."""
@@ -63,6 +63,14 @@ class SharedWindows:
         self._windows: dict[int, SharedWindow] = {}
         self._frame: Frame | None = None
         self._packed: dict[int, Packed] = {}
+
+    def forms(self, frame: Frame) -> dict[int, tuple[bytes, int]]:
+        """Return what each place that viewers are at is sent of ``frame``, and where that leads."""
+        forms = {UNCOMPRESSED: (frame.websocket, UNCOMPRESSED)}
+        for bits in self._windows:
+            packed = self.pack(frame, bits)
+            forms[packed.members] = packed.data, packed.after
+        return forms
 
     def pack(self, frame: Frame, bits: int) -> Packed:
         """Return ``frame`` as the window of ``bits`` has it, compressed at the first call for it.

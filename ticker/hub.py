@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
 from time import monotonic, time
 
@@ -13,7 +14,7 @@ from ticker import protocol
 from ticker.frame import UNTOLD, Frame, SharedWindows
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, ErrorCode
-from ticker.viewer import Connection, Viewer, Watch
+from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,8 @@ class Refused(Exception):
 class Channel:
     """Viewers of one board at one rate: a frame is made once for all of them."""
 
-    def __init__(self, live: LiveBoard, period: float, fail: Callable[[Viewer], None]) -> None:
+    def __init__(self, live: LiveBoard, period: float) -> None:
         self.live, self.period = live, period
-        self._fail = fail
         self.seq = live.seq
         self.windows = SharedWindows()
         self.watches: dict[Watch, None] = {}  # a set in order of arrival
@@ -66,19 +66,23 @@ class Channel:
         frame = self.live.since(self.seq)
         if frame is None:
             return
-        self.seq = frame.seq
+        prev, seq, self.seq = frame.prev, frame.seq, frame.seq
+        forms = self.windows.forms(frame)
         waiting = []
         for count, watch in enumerate(list(self.watches), 1):
-            try:
-                delivery = watch.deliver(frame)
-            except Exception:  # one viewer's failure is its own
-                log.exception("viewer %s: delivery failed", watch.viewer.id)
-                self._fail(watch.viewer)
-                continue
-            if delivery is not None:
+            if watch.seq == prev and watch.fd != NO_SOCKET and watch.place in forms:
+                data, watch.place = forms[watch.place]
+                watch.seq = seq
+                try:
+                    sent = os.write(watch.fd, data)
+                except OSError:  # full or broken: its transport finds out which
+                    sent = 0
+                if sent < len(data):
+                    watch.viewer.connection.write_rest(data[sent:])
+            elif (delivery := watch.deliver(frame)) is not None:
                 waiting.append(delivery)
             if count % AT_ONCE == 0:
-                await asyncio.sleep(0)  # what was written goes out, and others get their turn
+                await asyncio.sleep(0)  # others get their turn
         if waiting:
             await settle(waiting, self.live.flush_interval)
 
@@ -130,9 +134,9 @@ class Hub:
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer; harmless when it is already gone."""
         self.viewers.discard(viewer)
+        viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
-        viewer.ready = False
         connection = viewer.connection
         connection.on_full = connection.on_writable = connection.on_lost = _nothing
 
@@ -140,10 +144,6 @@ class Hub:
         """Close a viewer's connection with ``code``."""
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
-
-    def _fail(self, viewer: Viewer) -> None:
-        self._lose(viewer, "delivery failed")
-        viewer.connection.close(CloseCode.TOO_SLOW)
 
     def _lose(self, viewer: Viewer, why: str) -> None:
         if viewer in self.viewers:
@@ -182,7 +182,8 @@ class Hub:
             return
         channel = watch.channel
         channel.watches.pop(watch, None)
-        viewer.connection.leave(channel.windows)
+        watch.fd = NO_SOCKET  # a tick under way may still hold it
+        viewer.connection.leave(watch)
         if not channel.watches:
             channel.task.cancel()
             del self._channels[board, channel.period]
@@ -193,7 +194,7 @@ class Hub:
             period = 1 / next((r for r in RATES if r <= rate), RATES[-1])
         key = live.name, period
         if key not in self._channels:
-            self._channels[key] = Channel(live, period, self._fail)
+            self._channels[key] = Channel(live, period)
         return self._channels[key]
 
     # -- what goes out
@@ -240,6 +241,9 @@ class Hub:
                 self.end(viewer, CloseCode.TOO_SLOW)
                 continue
             viewer.quiet += 1
+            for watch in viewer.watches.values():
+                if watch.seq != watch.swept:
+                    watch.swept, viewer.quiet = watch.seq, 0
             if viewer.quiet * SWEEP_SECONDS > self.heartbeat and viewer.connection.writable:
                 boards = tuple(viewer.watches)
                 if boards not in frames:

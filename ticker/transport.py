@@ -21,14 +21,17 @@ from websockets.extensions.permessage_deflate import (
 )
 from websockets.typing import ExtensionParameter
 
-from ticker.deflate import ANYWHERE, LEAVE_FROM
-from ticker.frame import Frame, SharedWindows
+from ticker.deflate import ANYWHERE, LEAVE_FROM, OUTSIDE
+from ticker.frame import Frame
 from ticker.protocol import CloseCode
+from ticker.viewer import NO_SOCKET, Watch
 
 EXTENSION = "ticker.frames"
 
-WRITE_HIGH = 64 * 1024
-"""Bytes waiting in the process above which a viewer counts as not ready."""
+WRITE_HIGH = 0
+"""Bytes waiting in the process above which a viewer counts as not ready: one that waits for its
+link skips to the present. So while a viewer is ready nothing waits before it, and frames may go
+straight to its socket."""
 
 UNSENT_LOW = 16 * 1024
 """TCP_NOTSENT_LOWAT: bytes the kernel takes before they can be sent. What waits there is stale by
@@ -159,50 +162,61 @@ DEFLATE = SharedDeflateFactory()
 class FrameConnection:
     """A viewer's connection over `FrameProtocol`: chooses the form of each frame.
 
-    While it is in step with the shared windows of one channel it has their place (see `deflate`).
+    ``_seat`` is the watch that is in step with its channel's shared window, if one is; its
+    ``place`` says where (see `deflate`).
     """
 
-    __slots__ = ("_bits", "_place", "_protocol", "_shares", "_transport", "_windows")
+    __slots__ = ("_bits", "_protocol", "_seat", "_shares", "_transport", "fd")
 
     def __init__(self, protocol: FrameProtocol) -> None:
         self._protocol = protocol
         self._transport = protocol.transport
+        secure = self._transport.get_extra_info("sslcontext") is not None
+        self.fd = NO_SOCKET if secure else self._transport.get_extra_info("socket").fileno()
         deflate = next((e for e in protocol.conn.extensions if isinstance(e, SharedDeflate)), None)
         self._bits = deflate.local_max_window_bits if deflate else 0
         self._shares = deflate is not None and deflate.shares
-        self._windows: SharedWindows | None = None
-        self._place = ANYWHERE
+        self._seat: Watch | None = None
 
     @property
     def writable(self) -> bool:
-        """Whether the transport wants more."""
+        """Whether nothing waits in the transport."""
         return self._protocol.writable_now
 
-    def write(self, frame: Frame, windows: SharedWindows | None = None) -> None:
-        """Write the ready bytes; never waits."""
-        self._transport.write(self._form(frame, windows) if self._bits else frame.websocket)
+    @property
+    def compresses(self) -> bool:
+        """Whether permessage-deflate was agreed."""
+        return self._bits > 0
 
-    def _form(self, frame: Frame, windows: SharedWindows | None) -> bytes:
+    def write(self, frame: Frame, watch: Watch | None = None) -> None:
+        """Write the ready bytes; never waits."""
+        self._transport.write(self._form(frame, watch) if self._bits else frame.websocket)
+
+    def write_rest(self, data: bytes) -> None:
+        """Let the transport send what the socket did not take; it also finds out about errors."""
+        self._transport.write(data)
+
+    def _form(self, frame: Frame, watch: Watch | None) -> bytes:
         """Return the smallest form of ``frame`` that the viewer can read where it is."""
-        if windows is not None and self._shares:
-            data, before, after = windows.pack(frame, self._bits)
-            own = self._windows is windows
-            if before == self._place or (before == ANYWHERE and own):
-                self._windows, self._place = windows, after
+        if watch is not None and self._shares:
+            data, before, after, _ = watch.channel.windows.pack(frame, self._bits)
+            free = self._seat is None or self._seat is watch
+            if before == watch.place or (before == ANYWHERE and free):
+                self._seat, watch.place = watch, after
                 return data
-            if own:  # it skipped a frame: until the next fresh start it is outside
-                self._windows, self._place = None, ANYWHERE
-        if self._windows is None or len(frame.text) >= LEAVE_FROM:
+            self.leave(watch)  # it skipped a frame: until the next fresh start it is outside
+        if self._seat is None or len(frame.text) >= LEAVE_FROM:
             alone = frame.alone(self._bits)
             if alone is not None:
-                self._windows, self._place = None, ANYWHERE
+                if self._seat is not None:
+                    self.leave(self._seat)
                 return alone
         return frame.websocket
 
-    def leave(self, windows: SharedWindows) -> None:
-        """Step out of ``windows``, from which no more frames will come."""
-        if self._windows is windows:
-            self._windows, self._place = None, ANYWHERE
+    def leave(self, watch: Watch) -> None:
+        """Step out of the window of the watch's channel, if it is in it."""
+        if self._seat is watch:
+            self._seat, watch.place = None, OUTSIDE
 
     async def drain(self) -> None:
         """Wait until the transport wants more, or the connection is lost."""
@@ -256,11 +270,17 @@ class SendConnection:
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
 
-    def write(self, frame: Frame, windows: SharedWindows | None = None) -> Awaitable[None]:  # noqa: ARG002 - the server compresses
+    fd = NO_SOCKET
+    compresses = False
+
+    def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None]:  # noqa: ARG002 - the server compresses
         """Begin to send; the result is done when the server has taken the message."""
         return self._begin({"type": "websocket.send", "text": frame.string})
 
-    def leave(self, windows: SharedWindows) -> None:
+    def write_rest(self, data: bytes) -> None:
+        """Never be called: there is no socket to write to."""
+
+    def leave(self, watch: Watch) -> None:
         """Do nothing: there is no window."""
 
     async def drain(self) -> None:

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from ticker.frame import UNTOLD, Frame, SharedWindows
+from ticker.deflate import OUTSIDE, UNCOMPRESSED
+from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode
 
 if TYPE_CHECKING:
     from ticker.hub import Channel
+
+
+NO_SOCKET = -1
 
 
 class Connection(Protocol):
@@ -33,14 +37,28 @@ class Connection(Protocol):
     def writable(self) -> bool:
         """Whether a frame may be written now."""
 
-    def write(self, frame: Frame, windows: SharedWindows | None = None) -> Awaitable[None] | None:
-        """Send ``frame``; only while ``writable``. None when it is already on its way.
+    @property
+    def fd(self) -> int:
+        """The socket to which bytes may be written while ``writable``; NO_SOCKET if there is none.
 
-        ``windows`` are those of the channel whose frame it is, None for any other frame.
+        What it does not take goes to ``write_rest``.
         """
 
-    def leave(self, windows: SharedWindows) -> None:
-        """Take note that no more frames of ``windows`` will come."""
+    @property
+    def compresses(self) -> bool:
+        """Whether the viewer agreed to compress."""
+
+    def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None] | None:
+        """Send ``frame``; only while ``writable``. None when it is already on its way.
+
+        ``watch`` is given with a frame of its channel.
+        """
+
+    def write_rest(self, data: bytes) -> None:
+        """Send bytes that the socket did not take."""
+
+    def leave(self, watch: Watch) -> None:
+        """Take note that no more frames of the watch's channel will come."""
 
     async def drain(self) -> None:
         """Wait until ``writable``."""
@@ -55,12 +73,14 @@ class Connection(Protocol):
 class Watch:
     """One board as one viewer watches it: the seq and status the viewer has."""
 
-    __slots__ = ("_connection", "channel", "live", "seq", "status_version", "viewer")
+    __slots__ = ("channel", "fd", "live", "place", "seq", "status_version", "swept", "viewer")
 
     def __init__(self, viewer: Viewer, live: LiveBoard, channel: Channel) -> None:
         self.viewer, self.live, self.channel = viewer, live, channel
-        self._connection = viewer.connection
-        self.seq = self.status_version = UNTOLD
+        self.seq = self.swept = self.status_version = UNTOLD
+        self.fd = viewer.connection.fd if viewer.ready else NO_SOCKET
+        """The socket while the viewer is ready; this and the place are all that a tick looks at."""
+        self.place = OUTSIDE if viewer.connection.compresses else UNCOMPRESSED
 
     def deliver(self, frame: Frame) -> Awaitable[None] | None:
         """Send ``frame`` if it leads on from where the viewer is, else what it lacks."""
@@ -70,8 +90,7 @@ class Watch:
         if self.seq != frame.prev:
             return self.catch_up()
         self.seq = frame.seq
-        viewer.quiet = 0
-        return self._connection.write(frame, self.channel.windows)  # as Viewer.write: a call less
+        return viewer.connection.write(frame, self)
 
     def catch_up(self) -> Awaitable[None] | None:
         """Lead the viewer to the present: what it lacks of the rows, then of the status."""
@@ -115,7 +134,7 @@ class Viewer:
         self.paused = False
         self.ready = connection.writable
         self.quiet = 0
-        """Sweeps of the hub since something was sent."""
+        """Sweeps of the hub since something was sent, but for frames of channels."""
         self._stalled_at: float | None = None
         self._pending = 0
         connection.on_full = self._fall_behind
@@ -126,8 +145,15 @@ class Viewer:
         self.quiet = 0
         return self.connection.write(frame)
 
+    def set_ready(self, ready: bool) -> None:
+        """Take frames, or none, on every board."""
+        self.ready = ready
+        fd = self.connection.fd if ready else NO_SOCKET
+        for watch in self.watches.values():
+            watch.fd = fd
+
     def _fall_behind(self) -> None:
-        self.ready = False
+        self.set_ready(False)
         self._stalled_at, self._pending = monotonic(), self.connection.pending()
 
     def stalled_for(self, now: float) -> float:
@@ -145,7 +171,7 @@ class Viewer:
     def catch_up(self) -> None:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
-        self.ready = self.connection.writable and not self.paused
+        self.set_ready(self.connection.writable and not self.paused)
         for watch in self.watches.values():
             if not self.ready:
                 return  # comes again as soon as the connection is writable
@@ -153,7 +179,8 @@ class Viewer:
 
     def pause(self) -> None:
         """Take nothing but heartbeats."""
-        self.paused, self.ready = True, False
+        self.paused = True
+        self.set_ready(False)
 
     def resume(self) -> None:
         """Take frames again, beginning with what was missed."""

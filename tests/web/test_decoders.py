@@ -15,7 +15,6 @@ from playwright.sync_api import Page
 
 from tests.support import Running, publish, quiet_server
 from ticker.deflate import ANYWHERE, FRESH_FRAMES
-from ticker.transport import FrameConnection
 
 NODE = shutil.which("node")
 NODE_MODULES = Path(__file__).parents[2] / ".venv" / "node_modules"
@@ -51,8 +50,8 @@ def server() -> Iterator[Running]:
 def in_step(server: Running) -> bool:
     """Whether every viewer reads the shared window."""
     viewers = server.call(lambda: list(server.ticker.hub.viewers))
-    places = [v.connection._place for v in viewers if isinstance(v.connection, FrameConnection)]
-    return bool(places) and ANYWHERE not in places
+    places = [watch.place for viewer in viewers for watch in viewer.watches.values()]
+    return bool(places) and min(places) > ANYWHERE
 
 
 def lively(server: Running, ticks: int = 2 * FRESH_FRAMES + 20) -> int:

@@ -247,6 +247,7 @@ class LoadViewer(asyncio.Protocol):
             self.transport.close()
 
     def _measure(self, at: int) -> None:
+        self._arrive()
         self._counts.latency.add(time() * 1000 - at)
 
     def _follow(self, message: dict[str, Any]) -> None:
