@@ -68,6 +68,7 @@ class UpgradedProtocol:
         _, self.conn.extensions = self.conn.process_extensions(headers)
         agreed = self.conn.extensions[0] if self.conn.extensions else None
         bits = agreed.local_max_window_bits if isinstance(agreed, SharedDeflate) else 15
+        self.forget_request = lambda: None
         takeover = "server_no_context_takeover" not in offer
         self.transport = ReadingTransport(bits, takeover=takeover)
 

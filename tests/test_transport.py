@@ -48,6 +48,8 @@ def test_overridden_methods_are_there(name: str) -> None:
         "self.read_paused",
         "self.pong_timer",
         "self.pending_ping_payload",
+        "self.request",
+        "self.response",
     ],
 )
 def test_used_attributes_are_there(name: str) -> None:

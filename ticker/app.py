@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.routing import WebSocketRoute
 
 from ticker import __version__, configfile, events
 from ticker.config import Settings
@@ -114,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with ticker.running():
             yield
 
-    app = FastAPI(
+    app = App(
         title="ticker",
         version=__version__,
         lifespan=lifespan,
@@ -122,11 +121,25 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.ticker = ticker
-    app.router.routes.append(WebSocketRoute("/ws", WebSocketEndpoint(ticker.hub)))
+    app.state.live = WebSocketEndpoint(ticker.hub)
     app.add_middleware(SecurityHeaders)
     _add_api(app, ticker)
     app.mount("/", Page(directory=web_directory(), html=True), name="web")
     return app
+
+
+class App(FastAPI):
+    """FastAPI with a short cut: the live endpoint is a bare ASGI application in front of it.
+
+    A route of FastAPI and what lies before it cost more than all else of a connection.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve ``/ws`` directly, everything else as FastAPI does."""
+        if scope["type"] == "websocket" and scope["path"] == "/ws":
+            await self.state.live(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class Page(StaticFiles):

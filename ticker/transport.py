@@ -103,6 +103,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self.pending_ping_payload = None
         self.finish(CloseCode.SILENT)
 
+    def forget_request(self) -> None:
+        """Let go of the upgrade's headers, the larger part of what a quiet connection holds."""
+        self.request.headers.clear()
+        self.response.headers.clear()
+        cast("list[Any]", self.scope["headers"]).clear()
+
     def finish(self, code: CloseCode) -> None:
         """Send a close frame and cut the connection soon, whether or not the peer reads."""
         if self.close_sent or self.transport.is_closing():
@@ -169,6 +175,7 @@ class FrameConnection:
     __slots__ = ("_bits", "_protocol", "_seat", "_shares", "_transport", "fd")
 
     def __init__(self, protocol: FrameProtocol) -> None:
+        protocol.forget_request()
         self._protocol = protocol
         self._transport = protocol.transport
         secure = self._transport.get_extra_info("sslcontext") is not None

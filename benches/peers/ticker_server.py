@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from benches.peers.common import BOARD, Options, Quotes, parse, ticks
 from ticker import configfile
 from ticker.app import create_app
-from ticker.server import Server, configure, listen
+from ticker.server import Server, configure, listen, spare_the_collector
 
 CONFIG = """
 server: {{port: {port}, max_viewers: 100000}}
@@ -39,6 +39,7 @@ def main() -> None:
             feeder.cancel()
 
     app.router.lifespan_context = feeding
+    spare_the_collector()
     Server(configure(app, settings), app).run(sockets=[listen(settings)])
 
 
