@@ -21,14 +21,17 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# the core alone, then servers side by side; writes docs/performance.md
 bench: $(VENV)/.dev
 	$(BIN)/python -m benches.board
+	-npm install --silent --no-save --no-package-lock --prefix benches ws@8.23.0
+	$(BIN)/python -m benches.fanout --write
 
 screenshot: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benches/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
