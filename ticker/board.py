@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Container, Iterable, Mapping, Set
 from dataclasses import dataclass
-from itertools import takewhile
 
 from ticker import diff, fields
 from ticker.diff import Patch, Row, Rows
@@ -145,7 +144,11 @@ class Board:
             return None
         if seq < self._horizon or seq > self.seq:
             return self.snapshot()
-        newer = list(takewhile(lambda s: self._changed[s] > seq, reversed(self._changed)))
+        newer = []
+        for symbol in reversed(self._changed):
+            if self._changed[symbol] <= seq:
+                break
+            newer.append(symbol)
         patch: Patch = {}
         for symbol in reversed(newer):  # oldest change first, so that new rows come in their order
             row = self._rows.get(symbol)
@@ -189,7 +192,7 @@ class Board:
             )
         if row is None:
             return None
-        row.update(fields.derive(row))
+        fields.derive(row)
         if quality is not Quality.LIVE:
             row["quality"] = quality.value
         else:

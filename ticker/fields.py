@@ -95,8 +95,8 @@ def derivable(fields: Iterable[str]) -> set[str]:
     return set(DERIVED) - given if "last" in given and given & set(REFERENCES) else set()
 
 
-def derive(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return ``change`` and ``change_pct`` where ``row`` has no own and a reference price.
+def derive(row: dict[str, Any]) -> None:
+    """Add ``change`` and ``change_pct`` where ``row`` has no own and a reference price.
 
     The reference is the previous close where there is one, else the open. ``change`` is exact for
     prices of up to 15 digits, ``change_pct`` is in percent with four decimals.
@@ -106,13 +106,11 @@ def derive(row: Mapping[str, Any]) -> dict[str, float]:
     if reference is None:
         reference = row.get("open")
     if not is_number(last) or not is_number(reference):
-        return {}
-    result: dict[str, float] = {}
+        return
     if "change" not in row:
-        result["change"] = _difference(last, reference)
+        row["change"] = _difference(last, reference)
     if "change_pct" not in row and reference:
-        result["change_pct"] = round((last - reference) / reference * 100, 4)
-    return result
+        row["change_pct"] = round((last - reference) / reference * 100, 4)
 
 
 _NUMERIC = frozenset({int, float})

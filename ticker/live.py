@@ -60,6 +60,7 @@ class LiveBoard:
         self.board = Board(self.feeds)
         self.at = 0
         self.changed = Event()
+        self._published: Diff | None = None
         self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
         self._snapshot: Frame | None = None
         self._status: Frame | None = None
@@ -81,8 +82,10 @@ class LiveBoard:
 
     def flush(self, now: float) -> bool:
         """Publish what changed, if anything did; ``now`` is in epoch seconds."""
-        if self.board.flush(now) is None:
+        published = self.board.flush(now)
+        if published is None:
             return False
+        self._published = published
         self.at = round(now * 1000)
         self._frames.clear()
         self._snapshot = None
@@ -129,7 +132,8 @@ class LiveBoard:
         return self._status
 
     def _encode(self, seq: int) -> Frame | None:
-        match self.board.since(seq):
+        last = self._published  # what nearly everybody lacks: no need to work it out again
+        match last if last is not None and last.prev == seq else self.board.since(seq):
             case None:
                 return None
             case Diff(prev, now, rows):
