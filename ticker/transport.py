@@ -19,6 +19,7 @@ from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
+from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import ExtensionParameter
 
 from ticker.deflate import ANYWHERE, LEAVE_FROM, OUTSIDE
@@ -90,6 +91,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         self.writable_now = True
         self.on_writable()
+
+    def handle_close(self, event: WebSocketFrame) -> None:
+        """Send nothing more to a peer that says goodbye."""
+        self.writable_now = False
+        self.on_full()
+        super().handle_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the viewer at once: the application learns of it only when it next reads."""
