@@ -172,10 +172,13 @@ class Viewer:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
         self.set_ready(self.connection.writable and not self.paused)
-        for watch in self.watches.values():
+        for name, watch in list(self.watches.items()):
             if not self.ready:
                 return  # comes again as soon as the connection is writable
+            before = watch.seq
             watch.catch_up()
+            if watch.seq != before:  # served: next time the other boards come first
+                self.watches[name] = self.watches.pop(name)
 
     def pause(self) -> None:
         """Take nothing but heartbeats."""

@@ -1,0 +1,116 @@
+"""One viewer that cannot take everything at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from ticker.frame import Frame
+from ticker.hub import Hub
+from ticker.live import LiveBoard
+from ticker.protocol import CloseCode, Subscribe
+from ticker.viewer import NO_SOCKET, Watch
+
+
+class OneFrameConnection:
+    """A connection that takes one frame, and the next only after ``drained``."""
+
+    fd = NO_SOCKET
+    compresses = False
+
+    def __init__(self) -> None:
+        self.writable = True
+        self.taken: list[dict[str, object]] = []
+        self.on_full: Callable[[], None] = lambda: None
+        self.on_writable: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def write(self, frame: Frame, watch: Watch | None = None) -> None:
+        assert self.writable, "written to a connection that is full"
+        self.writable = False
+        self.taken.append(json.loads(frame.text))
+        self.on_full()
+
+    def write_rest(self, data: bytes) -> None:
+        raise AssertionError("there is no socket")
+
+    def leave(self, watch: Watch) -> None:
+        """There is no window."""
+
+    async def drain(self) -> None:
+        """Nothing is read from this viewer."""
+
+    def pending(self) -> int:
+        return 0
+
+    def close(self, code: CloseCode) -> None:
+        """Be gone."""
+
+    def drained(self) -> None:
+        """Take another frame."""
+        self.writable = True
+        self.on_writable()
+
+
+def board(name: str) -> LiveBoard:
+    """Return a board that moves with each ``tick``."""
+    return LiveBoard(
+        name, epoch="e", title="B", layout="quotes", columns=[], feeds=["f"], flush_interval=0.1
+    )
+
+
+def tick(live: LiveBoard) -> None:
+    """Publish a change."""
+    live.board.apply("f", {"A": {"last": live.seq}})
+    live.flush(float(live.seq))
+
+
+async def test_a_slow_viewer_of_two_busy_boards_is_told_of_both() -> None:
+    """However fast the first board moves, the second has its turn."""
+    boards = {"a": board("a"), "b": board("b")}
+    hub = Hub(boards)
+    connection = OneFrameConnection()
+    viewer = hub.join(connection)
+    for name in boards:
+        hub.subscribe(viewer, Subscribe(board=name))
+    for _ in range(10):
+        for live in boards.values():
+            tick(live)
+        connection.drained()
+    told = [message["board"] for message in connection.taken if "board" in message]
+    assert told == ["a", "b"] * 5
+    hub.close()
+
+
+async def test_a_viewer_that_lags_gets_the_present_not_the_past() -> None:
+    """What it is given after a while is one diff from where it is to now."""
+    live = board("a")
+    tick(live)
+    hub = Hub({"a": live})
+    connection = OneFrameConnection()
+    viewer = hub.join(connection)
+    hub.subscribe(viewer, Subscribe(board="a"))
+    connection.drained()
+    for _ in range(5):
+        tick(live)
+    connection.drained()
+    assert [m["type"] for m in connection.taken] == ["welcome", "snapshot", "diff"]
+    assert (connection.taken[2]["prev"], connection.taken[2]["seq"]) == (1, 6)
+    hub.close()
+
+
+async def test_a_viewer_that_takes_nothing_is_noticed_and_one_that_moves_is_not() -> None:
+    """Slow is no reason to be ended; standing still is."""
+    connection = OneFrameConnection()
+    waiting = [1000]
+    connection.pending = lambda: waiting[0]  # type: ignore[method-assign] # what is tested
+    hub = Hub({})
+    viewer = hub.join(connection)
+    since = viewer.stalled_for(0.0)
+    assert viewer.stalled_for(10.0) - since == 10.0
+    waiting[0] = 900
+    assert viewer.stalled_for(20.0) == 0.0
+    assert viewer.stalled_for(25.0) == 5.0
+    connection.drained()
+    assert viewer.stalled_for(99.0) == 0.0
+    hub.close()
