@@ -348,3 +348,28 @@ def test_the_bench_of_forms_is_complete() -> None:
         compressed, payload = unframed(data)
         assert compressed
         assert zlib.decompressobj(-15).decompress(payload + TAIL) == message.text
+
+
+def test_a_window_that_nobody_reads_costs_nothing() -> None:
+    """After its last viewer has left a size is not compressed any more."""
+    board, viewer, other = Board(), Viewer(OFFERS[1]), Viewer(OFFERS[3])
+    messages = diffs(4)
+    for one in (viewer, other):
+        one.send(messages[0], board)
+    assert len(board.windows.forms(messages[1])) == 3
+    other.leave(board)
+    assert len(board.windows.forms(messages[2])) == 2
+    viewer.leave(board)
+    assert len(board.windows.forms(messages[3])) == 1
+
+
+def test_a_large_frame_goes_past_the_window_and_all_step_in_again() -> None:
+    """Nobody waits for a compressor; the next frame starts afresh."""
+    board, viewer = Board(), Viewer(OFFERS[1])
+    first, second, third = diffs(3)
+    viewer.send(first, board)
+    viewer.send(Frame(b"x" * deflate.QUICK_FROM), board)
+    assert viewer.watch(board).place == OUTSIDE
+    viewer.send(second, board)
+    assert viewer.watch(board).place != OUTSIDE
+    viewer.send(third, board)

@@ -21,6 +21,7 @@ from ticker.hub import Hub
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, Subscribe
 from ticker.transport import SendConnection
+from ticker.websocket import WebSocketEndpoint
 
 CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100)
 
@@ -155,3 +156,40 @@ async def test_a_stalled_viewer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     connection.close(CloseCode.TOO_SLOW)
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+async def test_a_close_waits_for_the_message_on_its_way() -> None:
+    """The server takes one thing after the other; the close is not forgotten."""
+    server = StallingServer()
+    connection = SendConnection(server.send)
+    connection.write(Frame(b"{}"))
+    connection.close(CloseCode.TOO_SLOW)
+    server.open.set()
+    await eventually(lambda: len(server.taken) == 2)
+    assert [message["type"] for message in server.taken] == ["websocket.send", "websocket.close"]
+    assert server.taken[1]["code"] == 4001
+
+
+async def test_an_endpoint_ends_whose_viewer_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's end of the application is what ends the connection."""
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.01)
+    hub = Hub({"b": board()})
+    server = StallingServer()
+    connected = iter([{"type": "websocket.connect"}])
+
+    async def receive() -> dict[str, str]:
+        for event in connected:
+            return event
+        await asyncio.Event().wait()
+        raise AssertionError("nobody says anything")
+
+    async def send(message: dict[str, object]) -> None:
+        if message["type"] != "websocket.accept":
+            await server.send(message)
+
+    scope = {"type": "websocket", "query_string": b"board=b", "subprotocols": []}
+    endpoint = asyncio.ensure_future(WebSocketEndpoint(hub)(scope, receive, send))
+    await eventually(lambda: bool(hub.viewers))
+    (viewer,) = hub.viewers
+    hub.end(viewer, CloseCode.TOO_SLOW)
+    await asyncio.wait_for(endpoint, 5)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.support import Running, publish, quiet_server, until
 from ticker.deflate import TAIL
+from ticker.transport import FrameProtocol
 
 MASK = b"\x01\x02\x03\x04"
 PING = b'{"type":"ping"}'
@@ -59,9 +62,14 @@ def deflated(text: bytes, level: int = 9) -> bytes:
 class RawViewer:
     """A socket after the upgrade that sends what it likes."""
 
-    def __init__(self, server: Running, extensions: str = "permessage-deflate") -> None:
+    def __init__(
+        self, server: Running, extensions: str = "permessage-deflate", receive: int = 262_144
+    ) -> None:
         host, port = server.url.removeprefix("http://").split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=10)
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        self._socket.settimeout(10)
+        self._socket.connect((host, int(port)))
         self._socket.sendall(
             b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -81,6 +89,13 @@ class RawViewer:
     def send(self, *frames: bytes) -> None:
         """Send bytes as they are."""
         self._socket.sendall(b"".join(frames))
+
+    def flood(self, data: bytes, *, megabytes: int) -> None:
+        """Send ``data`` again and again, for a while or until the server takes no more."""
+        self._socket.settimeout(0.5)
+        with suppress(TimeoutError):
+            for _ in range(megabytes * 1_000_000 // len(data)):
+                self._socket.sendall(data)
 
     def read(self) -> tuple[int, bytes]:
         """Return the next frame's first byte and payload."""
@@ -192,3 +207,49 @@ def test_who_offers_deflate_and_never_reads_is_bounded(server: Running) -> None:
             rows = {f"S{j}": {"name": f"{i * j * 7919 % 99991:x}" * 9} for j in range(300)}
             publish(server, "b", rows)
             assert max(v.connection.pending() for v in hub.viewers) < 200_000
+
+
+def test_pings_of_one_who_does_not_read_pile_up_nowhere(server: Running) -> None:
+    """What may wait is the pongs to one piece of what was read, a quarter of a megabyte."""
+    with RawViewer(server) as viewer:
+        hub = server.ticker.hub
+        until(lambda: hub.viewers)
+        viewer.flood(frame(0x89, b"x" * 125) * 1_000, megabytes=20)
+        assert max(v.connection.pending() for v in hub.viewers) < 400_000
+
+
+def test_one_who_reads_slowly_is_not_taken_for_silent() -> None:
+    """Its answer to a ping waits behind other data; the stall timeout judges then."""
+    with quiet_server(pings=0.5) as server, RawViewer(server, receive=4096) as viewer:
+        viewer.send(frame(0x81, b'{"type":"subscribe","board":"b"}'))
+        hub = server.ticker.hub
+        until(lambda: any(v.watches for v in hub.viewers))
+        for i in range(40):
+            rows = {f"S{j}": {"name": f"{i * j * 7919 % 99991:x}" * 30} for j in range(500)}
+            publish(server, "b", rows)
+        (slow,) = hub.viewers
+        assert not slow.ready
+        for i in range(200):  # each takes a flush of 10 ms: several pings long
+            publish(server, "c", {"X": {"last": i}})
+        assert slow in hub.viewers
+        assert "silent" not in hub.closed
+
+
+def test_a_connection_that_is_over_leaves_nothing_for_the_collector(server: Running) -> None:
+    """Reference counts alone free it; the collector looks seldom here."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(o, FrameProtocol) for o in gc.get_objects())
+        for _ in range(20):
+            with RawViewer(server) as viewer:
+                viewer.send(frame(0x81, b'{"type":"subscribe","board":"b"}'))
+                viewer.read()
+        until(lambda: not server.ticker.hub.viewers)
+        until(
+            lambda: sum(isinstance(o, FrameProtocol) for o in gc.get_objects()) <= before + 2,
+            what="the end of every protocol",
+            patience=5,
+        )
+    finally:
+        gc.enable()

@@ -742,6 +742,22 @@ async def test_a_header_that_cannot_be_sent_is_not_shown(
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://x.invalid/v6/{SECRET}abcdefghijklmnopq/latest",
+        f"http://user:{SECRET}@x.invalid/",
+        f"http://x.invalid/?key={SECRET}%2Fx",
+    ],
+)
+async def test_secrets_anywhere_in_the_url_are_not_repeated(poll: Poll, url: str) -> None:
+    """A source that quotes the address it was asked for does not make its key public."""
+    answer = httpx.Response(403, content=orjson.dumps({"message": f"no access to {url}"}))
+    error = await failure(poll(url, transport=ScriptedTransport(answer)))
+    assert "no access to" in error.why
+    assert SECRET not in error.why
+
+
 async def test_a_header_beyond_ascii_is_said_in_words(upstream: Source, poll: Poll) -> None:
     """It is a mistake of the config, no defect of this program."""
     with pytest.raises(ConfigError, match="expected printable ASCII text"):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
+from tests.support import eventually
+from ticker import hub as hub_module
 from ticker.frame import Frame
 from ticker.hub import Hub
-from ticker.live import LiveBoard
+from ticker.live import FeedStatus, LiveBoard
 from ticker.protocol import CloseCode, Subscribe
+from ticker.quality import Quality
 from ticker.viewer import NO_SOCKET, Watch
 
 
@@ -23,7 +28,7 @@ class OneFrameConnection:
         self.taken: list[dict[str, object]] = []
         self.on_full: Callable[[], None] = lambda: None
         self.on_writable: Callable[[], None] = lambda: None
-        self.on_lost: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[str], None] = lambda _: None
 
     def write(self, frame: Frame, watch: Watch | None = None) -> None:
         assert self.writable, "written to a connection that is full"
@@ -113,4 +118,40 @@ async def test_a_viewer_that_takes_nothing_is_noticed_and_one_that_moves_is_not(
     assert viewer.stalled_for(25.0) == 5.0
     connection.drained()
     assert viewer.stalled_for(99.0) == 0.0
+    hub.close()
+
+
+async def test_who_leaves_during_a_tick_is_not_told_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have their turn while a tick goes out; what they change counts at once."""
+    monkeypatch.setattr(hub_module, "AT_ONCE", 1)
+    live = board("a")
+    tick(live)
+    hub = Hub({"a": live})
+    connections = [OneFrameConnection() for _ in range(3)]
+    viewers = [hub.join(connection) for connection in connections]
+    for viewer, connection in zip(viewers, connections, strict=True):
+        hub.subscribe(viewer, Subscribe(board="a"))
+        connection.drained()
+        connection.drained()
+    tick(live)
+    hub.publish(live)
+    await eventually(lambda: len(connections[0].taken) == 3)
+    hub.unsubscribe(viewers[1], "a")
+    await eventually(lambda: len(connections[2].taken) == 3)
+    assert len(connections[1].taken) == 2
+    hub.close()
+
+
+async def test_a_new_viewer_is_told_the_feeds_present_status() -> None:
+    """Also where the status changed and no row did."""
+    live = board("a")
+    tick(live)
+    hub = Hub({"a": live})
+    first, second = OneFrameConnection(), OneFrameConnection()
+    hub.subscribe(hub.join(first), Subscribe(board="a"))
+    first.drained()
+    assert live.report("f", FeedStatus(Quality.DOWN, why="HTTP 503"))
+    hub.subscribe(hub.join(second), Subscribe(board="a"))
+    second.drained()
+    assert second.taken[-1]["feeds"] == {"f": {"quality": "down", "why": "HTTP 503"}}
     hub.close()

@@ -206,7 +206,7 @@ def _add_api(app: FastAPI, ticker: Ticker) -> None:
             tag.strip().removeprefix("W/")
             for tag in request.headers.get("if-none-match", "").split(",")
         ]
-        if live.etag in known or "*" in known:
+        if (live.etag in known or "*" in known) and not live.told_since_flush:
             return Response(status_code=304, headers=headers)
         return Response(live.snapshot().text, media_type="application/json", headers=headers)
 

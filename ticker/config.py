@@ -136,7 +136,7 @@ class Server(Strict):
     """Address to listen on; 0.0.0.0 for every IPv4 interface."""
     port: Annotated[Integer, Field(ge=0, le=65_535)] = 8000
     """Port to listen on; 0 takes a free one."""
-    heartbeat: Period = 5.0
+    heartbeat: Annotated[Duration, Field(ge=0.5, le=3600)] = 5.0
     """A viewer to whom nothing was sent for so long gets a heartbeat."""
     stall_timeout: Wait = 20.0
     """A viewer that accepts nothing for so long is closed as too slow (4001)."""

@@ -73,6 +73,10 @@ class SharedWindow:
         self._left = 0
         self._until = 0.0
 
+    def restart(self) -> None:
+        """Start afresh with the next message."""
+        self._left = 0
+
     def pack(self, text: bytes, now: float) -> Packed:
         """Compress the next message of the window; ``now`` is in seconds of any one clock."""
         members, self._place = self._place, next(_places)

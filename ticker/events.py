@@ -22,6 +22,10 @@ def _nothing() -> None:
     """Do nothing: nobody listens yet."""
 
 
+def _nobody(_: str) -> None:
+    """Do nothing: nobody listens yet."""
+
+
 class EventConnection:
     """A viewer's connection that is one HTTP response: one frame on its way at a time."""
 
@@ -29,7 +33,7 @@ class EventConnection:
         self.writable = True
         self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[], None] = _nothing
+        self.on_lost: Callable[[str], None] = _nobody
         self._next: Frame | None = None
         self._wake = asyncio.Event()
         self._closed = False

@@ -44,6 +44,11 @@ class Frame:
             self._alone[bits] = packed and _framed(_COMPRESSED, packed)
         return self._alone[bits]
 
+    @property
+    def shareable(self) -> bool:
+        """Whether it goes through shared windows: a large one would hold up everybody."""
+        return len(self.text) < deflate.QUICK_FROM
+
     @cached_property
     def event(self) -> bytes:
         """The message as a Server-Sent Event; its id, where it has one, resumes a board."""
@@ -61,16 +66,31 @@ class SharedWindows:
 
     def __init__(self) -> None:
         self._windows: dict[int, SharedWindow] = {}
+        self._seats: dict[int, int] = {}
         self._frame: Frame | None = None
         self._packed: dict[int, Packed] = {}
 
     def forms(self, frame: Frame) -> dict[int, tuple[bytes, int]]:
         """Return what each place that viewers are at is sent of ``frame``, and where that leads."""
         forms = {UNCOMPRESSED: (frame.websocket, UNCOMPRESSED)}
-        for bits in self._windows:
+        if not frame.shareable:  # all members get it alone, so all may step in with the next one
+            for window in self._windows.values():
+                window.restart()
+            return forms
+        for bits, seats in self._seats.items():
+            if not seats:
+                continue
             packed = self.pack(frame, bits)
             forms[packed.members] = packed.data, packed.after
         return forms
+
+    def sit(self, bits: int) -> None:
+        """Count a viewer that has stepped into the window of ``bits``."""
+        self._seats[bits] = self._seats.get(bits, 0) + 1
+
+    def rise(self, bits: int) -> None:
+        """Count a viewer that has left it; an empty window costs nothing."""
+        self._seats[bits] -= 1
 
     def pack(self, frame: Frame, bits: int) -> Packed:
         """Return ``frame`` as the window of ``bits`` has it, compressed at the first call for it.

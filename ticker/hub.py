@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import suppress
 from time import monotonic, time
+from typing import TypeVar
 
 from ticker import protocol
 from ticker.frame import UNTOLD, Frame, SharedWindows
@@ -17,6 +18,8 @@ from ticker.protocol import CloseCode, ErrorCode
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RATES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 1 / 30, 1 / 60)
 """Frames per second that are served; few, so that viewers share frames and channels are bounded."""
@@ -46,6 +49,7 @@ class Channel:
     def __init__(self, live: LiveBoard, period: float) -> None:
         self.live, self.period = live, period
         self.seq = live.seq
+        self.status_version = live.status_version
         self.windows = SharedWindows()
         self.watches: dict[Watch, None] = {}  # a set in order of arrival
         self.wake = asyncio.Event()
@@ -64,8 +68,14 @@ class Channel:
 
     async def _broadcast(self) -> None:
         frame = self.live.since(self.seq)
-        if frame is None:
-            return
+        if frame is not None:
+            await self._deliver(frame)
+        if self.status_version != self.live.status_version:
+            self.status_version = self.live.status_version
+            async for watch in in_turns(list(self.watches)):
+                watch.tell_status()
+
+    async def _deliver(self, frame: Frame) -> None:
         prev, seq, self.seq = frame.prev, frame.seq, frame.seq
         forms = self.windows.forms(frame)
         waiting = []
@@ -79,12 +89,20 @@ class Channel:
                     sent = 0
                 if sent < len(data):
                     watch.viewer.connection.write_rest(data[sent:])
-            elif (delivery := watch.deliver(frame)) is not None:
-                waiting.append(delivery)
+            elif watch in self.watches and (delivery := watch.deliver(frame)) is not None:
+                waiting.append(delivery)  # who left while others had their turn is not told
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)  # others get their turn
         if waiting:
             await settle(waiting, self.live.flush_interval)
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield each item, letting the loop turn now and then."""
+    for count, item in enumerate(items, 1):
+        yield item
+        if count % AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 async def settle(waiting: Iterable[Awaitable[None]], deadline: float) -> None:
@@ -110,6 +128,7 @@ class Hub:
         self.heartbeat = heartbeat
         self.max_viewers = max_viewers
         self._stall_timeout = stall_timeout
+        self._sweep_seconds = min(SWEEP_SECONDS, heartbeat / 4)
         self._boards_per_viewer = boards_per_viewer
         self.viewers: set[Viewer] = set()
         self.draining = False
@@ -126,7 +145,7 @@ class Hub:
     def join(self, connection: Connection) -> Viewer:
         """Take a new viewer and greet it."""
         viewer = Viewer(secrets.token_hex(6), connection)
-        connection.on_lost = lambda: self._lose(viewer, "connection lost")
+        connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
         viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards)))
         return viewer
@@ -138,10 +157,13 @@ class Hub:
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
         connection = viewer.connection
-        connection.on_full = connection.on_writable = connection.on_lost = _nothing
+        connection.on_full = connection.on_writable = _nothing
+        connection.on_lost = _nobody
 
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
+        if viewer in self.viewers and not self.draining:
+            log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason)
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
 
@@ -200,17 +222,10 @@ class Hub:
     # -- what goes out
 
     def publish(self, live: LiveBoard) -> None:
-        """Tell every channel of a board that it moved on."""
+        """Tell every channel of a board that it moved on, or the status of its feeds."""
         for channel in self._channels.values():
             if channel.live is live:
                 channel.wake.set()
-
-    def tell_status(self, live: LiveBoard) -> None:
-        """Send the status of a board's feeds to everybody who watches it."""
-        for channel in self._channels.values():
-            if channel.live is live:
-                for watch in list(channel.watches):
-                    watch.tell_status()
 
     def reply(self, viewer: Viewer, frame: Frame) -> None:
         """Answer a viewer; who does not read gets no answers, which it could not read either."""
@@ -224,19 +239,19 @@ class Hub:
     # -- the passing of time
 
     async def sweep_forever(self) -> None:
-        """Send heartbeats to the quiet and end the stalled, once a second."""
+        """Send heartbeats to the quiet and end the stalled, about once a second."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._sweep_seconds)
             try:
-                self.sweep(monotonic())
+                await self.sweep(monotonic())
             except Exception:  # a defect must not end heartbeats for good
                 log.exception("sweep failed")
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Look at every viewer once; ``now`` is of the monotonic clock."""
-        frames: dict[tuple[str, ...], Frame] = {}  # one for all who watch the same boards
+        frames: dict[tuple[tuple[str, int], ...], Frame] = {}  # one for all who are at the same
         at = _now_ms()
-        for viewer in list(self.viewers):
+        async for viewer in in_turns(list(self.viewers)):
             if viewer.stalled_for(now) > self._stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
                 continue
@@ -244,12 +259,16 @@ class Hub:
             for watch in viewer.watches.values():
                 if watch.seq != watch.swept:
                     watch.swept, viewer.quiet = watch.seq, 0
-            if viewer.quiet * SWEEP_SECONDS > self.heartbeat and viewer.connection.writable:
-                boards = tuple(viewer.watches)
-                if boards not in frames:
-                    seqs = {name: self.boards[name].seq for name in boards}
-                    frames[boards] = protocol.heartbeat(at, seqs)
-                viewer.write(frames[boards])
+            late = viewer.quiet * self._sweep_seconds > self.heartbeat
+            if late and viewer.connection.writable and viewer in self.viewers:
+                # a paused viewer learns how far the board is, any other where it is itself
+                seqs = tuple(
+                    (name, watch.live.seq if viewer.paused else watch.channel.seq)
+                    for name, watch in viewer.watches.items()
+                )
+                if seqs not in frames:
+                    frames[seqs] = protocol.heartbeat(at, dict(seqs))
+                viewer.write(frames[seqs])
 
     async def drain(self) -> None:
         """Say goodbye to everybody and end their connections."""
@@ -270,6 +289,10 @@ class Hub:
 
 def _now_ms() -> int:
     return round(time() * 1000)
+
+
+def _nobody(_: str) -> None:
+    """Do nothing: the viewer has left."""
 
 
 def _nothing() -> None:

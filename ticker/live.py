@@ -57,6 +57,8 @@ class LiveBoard:
         self.flush_interval = flush_interval
         self.feeds = {feed: FeedStatus(Quality.STALE, why="no reading yet") for feed in feeds}
         self.status_version = 0
+        self.told_since_flush = False
+        """Whether a feed's status changed after the last change of rows."""
         self.board = Board(self.feeds)
         self.at = 0
         self.changed = Event()
@@ -87,6 +89,7 @@ class LiveBoard:
             return False
         self._published = published
         self.at = round(now * 1000)
+        self.told_since_flush = False
         self._frames.clear()
         self._snapshot = None
         return True
@@ -98,6 +101,8 @@ class LiveBoard:
             return False
         self.status_version += 1
         self._snapshot = self._status = None
+        self._frames.clear()  # among them the snapshot
+        self.told_since_flush = True
         return True
 
     def since(self, seq: int) -> Frame | None:

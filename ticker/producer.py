@@ -164,7 +164,7 @@ class Producer:
                 live.board.rate(name, found, late)
                 live.changed.set()
             if live.report(name, status):
-                self._hub.tell_status(live)
+                self._hub.publish(live)
 
     def _late(self, name: str, source: _Source, now: float) -> frozenset[str]:
         """Return the rows that are late on their own, however well the feed is."""
@@ -186,7 +186,7 @@ async def _read(name: str, source: _Source, now: float) -> tuple[Reading | None,
     except Exception as error:  # a defect in one feed must not stop the others
         if not source.health.record.failures:
             log.exception("feed '%s': unexpected error", name)
-        return None, FeedError(f"unexpected {type(error).__name__}: {error}")
+        return None, FeedError(f"unexpected {type(error).__name__}; the log says more")
 
 
 def _log_edge(name: str, found: Quality, why: str | None, *, first: bool) -> None:

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from ticker.app import create_app
 from ticker.config import Settings
 from ticker.errors import TickerError
-from ticker.transport import FrameProtocol
+from ticker.transport import UNSENT_LOW, FrameProtocol
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ def listen(settings: Settings) -> socket.socket:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted sockets inherit it
             give_up = round((server.stall_timeout + GRACE_SECONDS) * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, give_up)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

@@ -48,6 +48,10 @@ def _nothing() -> None:
     """Do nothing: nobody listens yet."""
 
 
+def _nobody(_: str) -> None:
+    """Do nothing: nobody listens yet."""
+
+
 class FrameProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol, taking ready frames, with our own way to deflate.
 
@@ -65,7 +69,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[], None] = _nothing
+        self.on_lost: Callable[[str], None] = _nobody
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         raw = transport.get_extra_info("socket")
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -102,13 +106,27 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         """Tell the viewer at once: the application learns of it only when it next reads."""
         super().connection_lost(exc)
         self.writable_now = False
-        self.on_lost()
+        self.on_lost("connection lost")
+        if hasattr(
+            self, "scope"
+        ):  # it holds us and we hold it: without a cycle we are gone at once
+            cast("dict[str, Any]", self.scope["extensions"]).clear()
 
     def keepalive_timeout(self) -> None:
         """End a peer that does not answer pings, with our close code instead of 1011."""
         self.pong_timer = None
         self.pending_ping_payload = None
+        if not self.writable_now:  # the ping waits behind other data: that is for the stall timeout
+            self.schedule_ping()
+            return
         self.finish(CloseCode.SILENT)
+        self.on_lost(CloseCode.SILENT.reason)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, but of a peer that does not read none: its pongs would pile up."""
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable_now:
+            self.transport.write(pong)
 
     def forget_request(self) -> None:
         """Let go of the upgrade's headers, the larger part of what a quiet connection holds."""
@@ -119,6 +137,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def finish(self, code: CloseCode) -> None:
         """Send a close frame and cut the connection soon, whether or not the peer reads."""
         if self.close_sent or self.transport.is_closing():
+            self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
         try:
@@ -212,10 +231,12 @@ class FrameConnection:
 
     def _form(self, frame: Frame, watch: Watch | None) -> bytes:
         """Return the smallest form of ``frame`` that the viewer can read where it is."""
-        if watch is not None and self._shares:
+        if watch is not None and self._shares and frame.shareable:
             data, before, after, _ = watch.channel.windows.pack(frame, self._bits)
             free = self._seat is None or self._seat is watch
             if before == watch.place or (before == ANYWHERE and free):
+                if self._seat is None:
+                    watch.channel.windows.sit(self._bits)
                 self._seat, watch.place = watch, after
                 return data
             self.leave(watch)  # it skipped a frame: until the next fresh start it is outside
@@ -230,6 +251,7 @@ class FrameConnection:
     def leave(self, watch: Watch) -> None:
         """Step out of the window of the watch's channel, if it is in it."""
         if self._seat is watch:
+            watch.channel.windows.rise(self._bits)
             self._seat, watch.place = None, OUTSIDE
 
     async def drain(self) -> None:
@@ -263,12 +285,12 @@ class FrameConnection:
         self._protocol.on_writable = call
 
     @property
-    def on_lost(self) -> Callable[[], None]:
-        """Called when the connection is lost."""
+    def on_lost(self) -> Callable[[str], None]:
+        """Called when the connection is lost, with the reason."""
         return self._protocol.on_lost
 
     @on_lost.setter
-    def on_lost(self, call: Callable[[], None]) -> None:
+    def on_lost(self, call: Callable[[str], None]) -> None:
         self._protocol.on_lost = call
 
 
@@ -278,11 +300,13 @@ class SendConnection:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._sending: asyncio.Task[None] | None = None
+        self._owner = asyncio.current_task()
         self._closing: CloseCode | None = None
+        self._close_sent = False
         self.writable = True
         self.on_full: Callable[[], None] = _nothing
         self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[], None] = _nothing
+        self.on_lost: Callable[[str], None] = _nobody
 
     fd = NO_SOCKET
     compresses = False
@@ -313,14 +337,18 @@ class SendConnection:
         self._closing = code
         if self._sending is None:
             self._begin_close()
-        else:  # behind a peer that does not read nothing is sent any more
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._sending.cancel)
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._give_up)
 
     def _begin_close(self) -> None:
-        code = cast("CloseCode", self._closing)
-        message = {"type": "websocket.close", "code": int(code), "reason": code.reason}
-        closing = self._begin(message)
-        asyncio.get_running_loop().call_later(CLOSE_SECONDS, closing.cancel)
+        code, self._close_sent = cast("CloseCode", self._closing), True
+        self._begin({"type": "websocket.close", "code": int(code), "reason": code.reason})
+
+    def _give_up(self) -> None:
+        """Leave a peer that takes nothing: the end of the endpoint ends the connection."""
+        if self._sending is not None:
+            self._sending.cancel()
+            if self._owner is not None:
+                self._owner.cancel()
 
     def _begin(self, message: dict[str, Any]) -> asyncio.Task[None]:
         self.writable = False
@@ -335,12 +363,12 @@ class SendConnection:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._sending = None
         if task.cancelled() or task.exception() is not None:
-            self.on_lost()
-            return
-        if self._closing is not None:
-            return
-        self.writable = True
-        self.on_writable()
+            self.on_lost("connection lost")
+        elif self._closing is None:
+            self.writable = True
+            self.on_writable()
+        elif not self._close_sent:
+            self._begin_close()
 
 
 def connection(scope: dict[str, Any], send: Send) -> FrameConnection | SendConnection:

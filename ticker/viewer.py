@@ -26,12 +26,12 @@ class Connection(Protocol):
     """What carries frames to one viewer; the seam between viewers and servers.
 
     ``on_full`` is called when the connection takes no more frames, ``on_writable`` when it does
-    again, ``on_lost`` once when it turns out to be dead. All are set by the viewer.
+    again, ``on_lost`` with the reason when it turns out to be dead. All are set by the viewer.
     """
 
     on_full: Callable[[], None]
     on_writable: Callable[[], None]
-    on_lost: Callable[[], None]
+    on_lost: Callable[[str], None]
 
     @property
     def writable(self) -> bool:

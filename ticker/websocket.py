@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -35,6 +36,10 @@ class WebSocketEndpoint:
         try:
             await self._begin(viewer, connection, scope["query_string"])
             await self._listen(viewer, connection, receive)
+        except asyncio.CancelledError:
+            if viewer in self._hub.viewers:
+                raise
+            # otherwise it was ended, and its server would not send the close
         finally:
             self._hub.leave(viewer)
 
@@ -47,10 +52,10 @@ class WebSocketEndpoint:
         options = {name: texts[0] for name, texts in query.items()}
         try:
             for wanted in protocol.parse_query(options, boards):
-                await connection.drain()
+                await self._writable(viewer, connection)
                 self._subscribe(viewer, wanted)
         except BadMessage as error:
-            await connection.drain()
+            await self._writable(viewer, connection)
             self._hub.reply(viewer, protocol.error(ErrorCode.BAD_MESSAGE, str(error)))
 
     async def _listen(
@@ -61,7 +66,7 @@ class WebSocketEndpoint:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return
-            await connection.drain()  # who does not read is not listened to either
+            await self._writable(viewer, connection)  # who does not read is not listened to either
             text = event.get("text")
             try:
                 if text is None:
@@ -70,8 +75,14 @@ class WebSocketEndpoint:
             except BadMessage as error:
                 self._hub.reply(viewer, protocol.error(ErrorCode.BAD_MESSAGE, str(error)))
                 if error.fatal:
-                    await connection.drain()
+                    await self._writable(viewer, connection)
                     self._hub.end(viewer, CloseCode.BAD_MESSAGE)
+                    return
+
+    async def _writable(self, viewer: Viewer, connection: FrameConnection | SendConnection) -> None:
+        """Wait until the viewer can be answered, or has left."""
+        while not connection.writable and viewer in self._hub.viewers:
+            await connection.drain()
 
     def _carry_out(self, viewer: Viewer, message: protocol.ViewerMessage) -> None:
         match message:

@@ -7,6 +7,7 @@ requests under way; what a source asks for in Retry-After is passed on to the sc
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import zlib
 from collections.abc import Sequence
@@ -245,8 +246,10 @@ class PollFeed:
 
     def _redacted(self, words: str) -> str:
         """Return ``words`` without any value that the config sends to the source."""
-        query = parse_qsl(urlsplit(self._settings.url).query)
-        sent = [*self._settings.headers.values(), *(value for _, value in query)]
+        url = urlsplit(self._settings.url)
+        sent = [*self._settings.headers.values(), url.username or "", url.password or ""]
+        sent += [value for _, value in parse_qsl(url.query)] + re.split("[&=]", url.query)
+        sent += [part for part in url.path.split("/") if _looks_secret(part)]
         parts = {part for value in sent for part in (value, *value.split())}
         for part in sorted(parts, key=len, reverse=True):
             if len(part) >= SECRET_LENGTH:
@@ -270,6 +273,12 @@ class PollFeed:
 def _tls() -> ssl.SSLContext:
     """Return the one TLS context: reading the certificates takes tens of milliseconds."""
     return httpx.create_ssl_context()
+
+
+def _looks_secret(part: str) -> bool:
+    """Whether a part of a path is rather a key than a word: long, with letters and digits."""
+    mixed = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
+    return len(part) >= 20 or (len(part) >= 8 and mixed)
 
 
 def _decompressor(encoding: str) -> Any:

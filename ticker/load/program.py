@@ -53,9 +53,9 @@ def load(
         json_file.write_text(json.dumps(document, indent=1) + "\n")
     if html_file:
         html_file.write_text(report.page(document))
-    if failures:
-        return FAILED
-    return INVALID if result.invalid() else GOOD
+    if result.invalid():
+        return INVALID
+    return FAILED if failures else GOOD
 
 
 def _broken(result: Result) -> Iterator[str]:

@@ -24,7 +24,9 @@ def line(second: Second) -> str:
         f"{second.at:6.1f} s  {c['connected']:,} connected  {c['frames']:,} messages  "
         f"{c['bytes']:,} bytes  p50 {_ms(latency.percentile(50))}"
         f"  p99 {_ms(latency.percentile(99))}"
-        f"  gaps {c['gaps']}  resyncs {c['resyncs']}  generator cpu {second.cpu:.0%}"
+        f"  p99.9 {_ms(latency.percentile(99.9))}  gaps {c['gaps']}  duplicates {c['duplicates']}"
+        f"  resyncs {c['resyncs']}  closes {second.closes or 'none'}"
+        f"  generator cpu {second.cpu:.0%}"
         f" lag p99 {_ms(second.lag.percentile(99))}"
     )
 
@@ -33,8 +35,8 @@ def table(second: Second, before: Second | None) -> Table:
     """Return one second for a terminal that is drawn anew."""
     c = second.counts
     shown = Table(box=None, show_header=False)
-    for name in ("connected", "refused", "lost", "gaps", "duplicates", "resyncs", "errors"):
-        shown.add_row(name, f"{c[name]:,}")
+    for name, count in c.items():
+        shown.add_row(name, f"{count:,}")
     if before is not None:
         seconds = second.at - before.at
         for name, label in (("frames", "messages/s"), ("bytes", "bytes/s")):

@@ -27,6 +27,7 @@ SUMS = (
     "frames",
     "bytes",
     "diffs",
+    "conflated",
     "snapshots",
     "gaps",
     "duplicates",
@@ -146,6 +147,8 @@ def run(load: Load, show: Callable[[Second], None]) -> Result:
 
 def _examine(load: Load) -> str:
     """Return the board to watch, after a look at whether this is a server of ours."""
+    if urlsplit(load.url).scheme != "http":
+        raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{load.url}'")
     try:
         answer = httpx.get(f"{load.url}/api/boards", timeout=10)
         names = [str(board["name"]) for board in answer.raise_for_status().json()["boards"]]

@@ -22,6 +22,7 @@ METRICS = {
     "gaps": "",
     "duplicates": "",
     "resyncs": "",
+    "conflated": "",
     "errors": "",
     "unconverged": "",
     "messages_per_s": "",

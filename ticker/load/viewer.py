@@ -20,6 +20,7 @@ import orjson
 
 from ticker.load.histogram import Histogram
 
+# The judge shares no code with the judged: this module has its own idea of frames and diffs.
 TAIL = b"\x00\x00\xff\xff"
 OFFER = "permessage-deflate; client_max_window_bits"
 MESSAGE_LIMIT = 64_000_000
@@ -37,6 +38,7 @@ class Counts:
     frames: int = 0
     bytes: int = 0
     diffs: int = 0
+    conflated: int = 0
     snapshots: int = 0
     gaps: int = 0
     duplicates: int = 0
@@ -94,6 +96,7 @@ class LoadViewer(asyncio.Protocol):
         self._inflater: Any = None
         self._started = time()
         self._first = True
+        self._goodbye = False
 
     # -- asyncio.Protocol
 
@@ -157,7 +160,8 @@ class LoadViewer(asyncio.Protocol):
             self._counts.connected -= 1
             if not self.fragile:
                 self._counts.lost += 1
-                self._counts.closes.setdefault("1006", 0)
+                if not self._goodbye:
+                    self._counts.closes["1006"] = self._counts.closes.get("1006", 0) + 1
         elif not self.ready.done():
             self._counts.refused += 1
             self._counts.word(str(exc) if exc else "closed before the upgrade")
@@ -243,6 +247,7 @@ class LoadViewer(asyncio.Protocol):
         elif opcode == 0x8:
             code = str(int.from_bytes(payload[:2], "big")) if payload else "1005"
             self._counts.closes[code] = self._counts.closes.get(code, 0) + 1
+            self._goodbye = True
             self._send(0x88, payload[:2])
             self.transport.close()
 
@@ -258,7 +263,9 @@ class LoadViewer(asyncio.Protocol):
                 if message["prev"] == self.seq:
                     counts.diffs += 1
                     # a first diff and one that skips ticks tell of the past: no latency in them
-                    if not self._first and message["seq"] == message["prev"] + 1:
+                    if message["seq"] != message["prev"] + 1:
+                        counts.conflated += 1
+                    elif not self._first:
                         self._measure(message["at"])
                     self._apply(message)
                 elif message["seq"] <= self.seq:
