@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
 from benches import proc
+from benches.sipper import RECEIVE_BUFFER, Drained, Sipper, drained
 from ticker.load.histogram import Histogram
-from ticker.load.viewer import Counts, LoadViewer, Target
+from ticker.load.viewer import Counts, LoadViewer, Rows, Target
 
 PER_ADDRESS = 20_000
 """Connections from one source address: fewer than there are ports."""
@@ -49,10 +50,10 @@ class Tally:
 class Crowd:
     """One process of viewers, seen from outside."""
 
-    def __init__(self, target: Target, *, sampled: bool, core: int) -> None:
+    def __init__(self, target: Target, *, sampled: bool, core: int, slow: bool = False) -> None:
         self._pipe, theirs = multiprocessing.get_context("spawn").Pipe()
         self._process = multiprocessing.get_context("spawn").Process(
-            target=_main, args=(theirs, target, sampled, core), daemon=True
+            target=_main, args=(theirs, target, sampled, core, slow), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -86,8 +87,8 @@ class Crowd:
 class _Viewers:
     """The process, from inside."""
 
-    def __init__(self, pipe: Connection, target: Target, sampled: bool) -> None:
-        self._pipe, self._target, self._sampled = pipe, target, sampled
+    def __init__(self, pipe: Connection, target: Target, sampled: bool, slow: bool) -> None:
+        self._pipe, self._target, self._sampled, self._slow = pipe, target, sampled, slow
         self._loop = asyncio.get_running_loop()
         self._counts = Counts()
         self._viewers: list[LoadViewer] = []
@@ -121,6 +122,8 @@ class _Viewers:
         connection = socket.socket()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._slow:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         host = 2 + len(self._viewers) // PER_ADDRESS
         with_port_later = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
         connection.setsockopt(socket.SOL_IP, with_port_later, 1)
@@ -138,7 +141,8 @@ class _Viewers:
             await viewer.ready
 
     def _make(self) -> LoadViewer:
-        return LoadViewer(self._target, self._counts, sampled=self._sampled, ended=_ignore)
+        kind = Sipper if self._slow else LoadViewer
+        return kind(self._target, self._counts, sampled=self._sampled, ended=_ignore)
 
     async def tally(self) -> Tally:
         """Return what was seen."""
@@ -162,19 +166,37 @@ class _Viewers:
         gc.freeze()
         gc.disable()
 
+    # -- of slow viewers; the first reads everything, it is the reference
+
+    async def sip(self, rate: float) -> None:
+        """Let all but the first read ``rate`` bytes per second."""
+        for viewer in self._sippers():
+            viewer.sip(rate)
+
+    async def drain(self) -> Drained:
+        """Let all read; return what became of them."""
+        return await drained(self._sippers(), self._viewers[0])
+
+    async def equal(self, seq: int, rows: Rows) -> int:
+        """Return how many have exactly ``rows`` at ``seq``."""
+        return sum(it.seq == seq and it.rows == rows for it in self._sippers())
+
+    def _sippers(self) -> list[Sipper]:
+        return cast("list[Sipper]", self._viewers[1:])
+
 
 def _ignore(_: LoadViewer) -> None:
     """Do nothing: the counts know."""
 
 
-def _main(pipe: Connection, target: Target, sampled: bool, core: int) -> None:
+def _main(pipe: Connection, target: Target, sampled: bool, core: int, slow: bool) -> None:
     os.sched_setaffinity(0, {core})
     proc.raise_file_limit()
     if not sampled:
         os.nice(5)  # the watchers go first
 
     async def main() -> None:
-        await _Viewers(pipe, target, sampled).done.wait()
+        await _Viewers(pipe, target, sampled, slow).done.wait()
 
     new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
