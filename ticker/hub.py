@@ -67,13 +67,13 @@ class Channel:
             await asyncio.sleep(self.period)
 
     async def _broadcast(self) -> None:
-        frame = self.live.since(self.seq)
-        if frame is not None:
-            await self._deliver(frame)
-        if self.status_version != self.live.status_version:
+        if self.status_version != self.live.status_version:  # first why, then what
             self.status_version = self.live.status_version
             async for watch in in_turns(list(self.watches)):
                 watch.tell_status()
+        frame = self.live.since(self.seq)
+        if frame is not None:
+            await self._deliver(frame)
 
     async def _deliver(self, frame: Frame) -> None:
         prev, seq, self.seq = frame.prev, frame.seq, frame.seq
