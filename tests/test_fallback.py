@@ -14,13 +14,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support import QUIET, Follower, eventually, settings, until
-from ticker import transport
+from ticker import plain
 from ticker.app import create_app
 from ticker.frame import Frame
 from ticker.hub import Hub
 from ticker.live import LiveBoard
+from ticker.plain import SendConnection
 from ticker.protocol import CloseCode, Subscribe
-from ticker.transport import SendConnection
 from ticker.websocket import WebSocketEndpoint
 
 CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100)
@@ -150,7 +150,7 @@ async def test_a_failed_send_drops_that_viewer_alone() -> None:
 
 async def test_a_stalled_viewer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A close behind a send that never ends is not waited for."""
-    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(plain, "CLOSE_SECONDS", 0.01)
     connection = SendConnection(StallingServer().send)
     sending = asyncio.ensure_future(connection.write(Frame(b"{}")))
     connection.close(CloseCode.TOO_SLOW)
@@ -172,7 +172,7 @@ async def test_a_close_waits_for_the_message_on_its_way() -> None:
 
 async def test_an_endpoint_ends_whose_viewer_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's end of the application is what ends the connection."""
-    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(plain, "CLOSE_SECONDS", 0.01)
     hub = Hub({"b": board()})
     server = StallingServer()
     connected = iter([{"type": "websocket.connect"}])

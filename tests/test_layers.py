@@ -13,7 +13,7 @@ LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate"},
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
-    {"feeds", "live", "transport", "viewer"},
+    {"feeds", "live", "transport", "plain", "viewer"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
     {"app"},

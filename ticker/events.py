@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from ticker import protocol
 from ticker.frame import Frame
 from ticker.hub import Hub, Refused
+from ticker.plain import CLOSE_SECONDS, PlainConnection
 from ticker.protocol import CloseCode
-from ticker.transport import CLOSE_SECONDS
-from ticker.viewer import NO_SOCKET, Watch
+from ticker.viewer import Watch
 
 RETRY_MS = 3000
 
 _SEQ = re.compile(r"[0-9]{1,18}")
 
 
-def _nothing() -> None:
-    """Do nothing: nobody listens yet."""
-
-
-def _nobody(_: str) -> None:
-    """Do nothing: nobody listens yet."""
-
-
-class EventConnection:
+class EventConnection(PlainConnection):
     """A viewer's connection that is one HTTP response: one frame on its way at a time."""
 
     def __init__(self) -> None:
-        self.writable = True
-        self.on_full: Callable[[], None] = _nothing
-        self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[str], None] = _nobody
+        super().__init__()
         self._next: Frame | None = None
         self._wake = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[object] | None = None
-
-    fd = NO_SOCKET
-    compresses = False
 
     def write(self, frame: Frame, watch: Watch | None = None) -> None:  # noqa: ARG002 - no window
         """Put ``frame`` on its way."""
         self._next, self.writable = frame, False
         self.on_full()
         self._wake.set()
-
-    def write_rest(self, data: bytes) -> None:
-        """Never be called: there is no socket to write to."""
-
-    def leave(self, watch: Watch) -> None:
-        """Do nothing: there is no window."""
-
-    async def drain(self) -> None:
-        """Return at once: nothing is ever read from such a viewer."""
-
-    def pending(self) -> int:
-        """Return 0: the server does not tell."""
-        return 0
 
     def close(self, code: CloseCode) -> None:  # noqa: ARG002 - an HTTP response has no codes
         """End the response; cut it off when the viewer does not read."""

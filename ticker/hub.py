@@ -15,7 +15,7 @@ from ticker import protocol
 from ticker.frame import UNTOLD, Frame, SharedWindows
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, ErrorCode
-from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch
+from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +157,7 @@ class Hub:
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
         connection = viewer.connection
-        connection.on_full = connection.on_writable = _nothing
-        connection.on_lost = _nobody
+        connection.on_full = connection.on_writable = connection.on_lost = nobody
 
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
@@ -289,11 +288,3 @@ class Hub:
 
 def _now_ms() -> int:
     return round(time() * 1000)
-
-
-def _nobody(_: str) -> None:
-    """Do nothing: the viewer has left."""
-
-
-def _nothing() -> None:
-    """Do nothing: the viewer has left."""

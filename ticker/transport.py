@@ -1,15 +1,15 @@
-"""The two ways to a viewer's WebSocket: ready-made frames under uvicorn, and plain ASGI `send`.
+"""Ready-made frames: the fast way to a viewer's WebSocket, under uvicorn.
 
 `FrameProtocol` is uvicorn's sans-I/O WebSocket protocol, offering itself to the application in
-``scope["extensions"]`` so that a frame goes straight to the socket's transport. Any other server
-gets `SendConnection`. Both are a ``viewer.Connection``.
+``scope["extensions"]`` so that a frame goes straight to the socket. Any other server is served by
+`plain.SendConnection`. Both are a ``viewer.Connection``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -24,8 +24,9 @@ from websockets.typing import ExtensionParameter
 
 from ticker.deflate import ANYWHERE, LEAVE_FROM, OUTSIDE
 from ticker.frame import Frame
+from ticker.plain import CLOSE_SECONDS, Send, SendConnection
 from ticker.protocol import CloseCode
-from ticker.viewer import NO_SOCKET, Watch
+from ticker.viewer import NO_SOCKET, Watch, nobody
 
 EXTENSION = "ticker.frames"
 
@@ -37,19 +38,6 @@ straight to its socket."""
 UNSENT_LOW = 16 * 1024
 """TCP_NOTSENT_LOWAT: bytes the kernel takes before they can be sent. What waits there is stale by
 the time it leaves, so little may; what waits here is skipped instead."""
-
-CLOSE_SECONDS = 2.0
-"""How long a peer may take to answer a close before the connection is cut."""
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-def _nothing() -> None:
-    """Do nothing: nobody listens yet."""
-
-
-def _nobody(_: str) -> None:
-    """Do nothing: nobody listens yet."""
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
@@ -67,9 +55,9 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what may wait, in the process and in the kernel."""
         super().connection_made(transport)
-        self.on_full: Callable[[], None] = _nothing
-        self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[str], None] = _nobody
+        self.on_full: Callable[[], None] = nobody
+        self.on_writable: Callable[[], None] = nobody
+        self.on_lost: Callable[[str], None] = nobody
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         raw = transport.get_extra_info("socket")
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -292,83 +280,6 @@ class FrameConnection:
     @on_lost.setter
     def on_lost(self, call: Callable[[str], None]) -> None:
         self._protocol.on_lost = call
-
-
-class SendConnection:
-    """A viewer's connection over plain ASGI: one message on its way at a time."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._sending: asyncio.Task[None] | None = None
-        self._owner = asyncio.current_task()
-        self._closing: CloseCode | None = None
-        self._close_sent = False
-        self.writable = True
-        self.on_full: Callable[[], None] = _nothing
-        self.on_writable: Callable[[], None] = _nothing
-        self.on_lost: Callable[[str], None] = _nobody
-
-    fd = NO_SOCKET
-    compresses = False
-
-    def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None]:  # noqa: ARG002 - the server compresses
-        """Begin to send; the result is done when the server has taken the message."""
-        return self._begin({"type": "websocket.send", "text": frame.string})
-
-    def write_rest(self, data: bytes) -> None:
-        """Never be called: there is no socket to write to."""
-
-    def leave(self, watch: Watch) -> None:
-        """Do nothing: there is no window."""
-
-    async def drain(self) -> None:
-        """Wait until the message on its way has been taken."""
-        if self._sending is not None:
-            await asyncio.wait({self._sending})
-
-    def pending(self) -> int:
-        """Return 0: the server does not tell."""
-        return 0
-
-    def close(self, code: CloseCode) -> None:
-        """Send the close as soon as the server takes it, and give up after a while."""
-        if self._closing is not None:
-            return
-        self._closing = code
-        if self._sending is None:
-            self._begin_close()
-        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._give_up)
-
-    def _begin_close(self) -> None:
-        code, self._close_sent = cast("CloseCode", self._closing), True
-        self._begin({"type": "websocket.close", "code": int(code), "reason": code.reason})
-
-    def _give_up(self) -> None:
-        """Leave a peer that takes nothing: the end of the endpoint ends the connection."""
-        if self._sending is not None:
-            self._sending.cancel()
-            if self._owner is not None:
-                self._owner.cancel()
-
-    def _begin(self, message: dict[str, Any]) -> asyncio.Task[None]:
-        self.writable = False
-        self.on_full()
-        self._sending = asyncio.ensure_future(self._deliver(message))
-        self._sending.add_done_callback(self._done)
-        return self._sending
-
-    async def _deliver(self, message: dict[str, Any]) -> None:
-        await self._send(message)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._sending = None
-        if task.cancelled() or task.exception() is not None:
-            self.on_lost("connection lost")
-        elif self._closing is None:
-            self.writable = True
-            self.on_writable()
-        elif not self._close_sent:
-            self._begin_close()
 
 
 def connection(scope: dict[str, Any], send: Send) -> FrameConnection | SendConnection:

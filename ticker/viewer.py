@@ -70,6 +70,10 @@ class Connection(Protocol):
         """End the connection with ``code``, without waiting for a peer that does not read."""
 
 
+def nobody(*_: object) -> None:
+    """Do nothing: nobody listens, not yet or not any more."""
+
+
 class Watch:
     """One board as one viewer watches it: the seq and status the viewer has."""
 

@@ -8,8 +8,9 @@ from urllib.parse import parse_qs
 
 from ticker import protocol, transport
 from ticker.hub import Hub, Refused
+from ticker.plain import SendConnection
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
-from ticker.transport import FrameConnection, SendConnection
+from ticker.transport import FrameConnection
 from ticker.viewer import Viewer
 
 RETRY_AFTER = 10
