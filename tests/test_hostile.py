@@ -253,3 +253,11 @@ def test_a_connection_that_is_over_leaves_nothing_for_the_collector(server: Runn
         )
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("messages", [1, 50])
+def test_messages_and_a_close_in_one_segment_hold_up_nobody(server: Running, messages: int) -> None:
+    """Who says goodbye while it is still being answered is not waited for."""
+    with RawViewer(server) as viewer:
+        viewer.send(frame(0x81, PING) * messages, frame(0x88, struct.pack("!H", 1000)))
+        assert viewer.close_code() == 1000

@@ -80,14 +80,15 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         """Take note that the transport wants more, and tell the viewer."""
+        if self.transport.is_closing():
+            return  # nothing more is sent; the loss ends every wait
         super().resume_writing()
         self.writable_now = True
         self.on_writable()
 
     def handle_close(self, event: WebSocketFrame) -> None:
         """Send nothing more to a peer that says goodbye."""
-        self.writable_now = False
-        self.on_full()
+        self.pause_writing()
         super().handle_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,9 +96,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         self.writable_now = False
         self.on_lost("connection lost")
-        if hasattr(
-            self, "scope"
-        ):  # it holds us and we hold it: without a cycle we are gone at once
+        if hasattr(self, "scope"):  # we hold each other; without that cycle we are gone at once
             cast("dict[str, Any]", self.scope["extensions"]).clear()
 
     def keepalive_timeout(self) -> None:

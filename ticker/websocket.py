@@ -84,6 +84,7 @@ class WebSocketEndpoint:
         """Wait until the viewer can be answered, or has left."""
         while not connection.writable and viewer in self._hub.viewers:
             await connection.drain()
+            await asyncio.sleep(0)  # lets a loss be told, where the wait ended because of one
 
     def _carry_out(self, viewer: Viewer, message: protocol.ViewerMessage) -> None:
         match message:
