@@ -2,15 +2,14 @@
  * Wiring only: the address bar, the connection, the stores and one view, painted at most once per frame.
  * @module app
  */
-import { Announcer } from "./announcer.js";
-import { FIRST } from "./columns.js";
-import { Connection } from "./connection.js";
-import { make, mark, write, writeCut } from "./dom.js";
-import * as format from "./format.js";
-import { backoff } from "./protocol.js";
-import { QuotesView } from "./quotes.js";
-import { ScoresView } from "./scores.js";
-import { BoardStore } from "./store.js";
+import { Client } from "./client.js";
+import { Announcer } from "./ui/announcer.js";
+import { FIRST } from "./core/columns.js";
+import { make, mark, write, writeCut } from "./ui/dom.js";
+import * as format from "./core/format.js";
+import { backoff } from "./core/protocol.js";
+import { QuotesView } from "./ui/quotes.js";
+import { ScoresView } from "./ui/scores.js";
 
 /** A paint comes at least this often: countdowns are told in seconds, and views put off what is not urgent. */
 const PAINT_MS = 1_000;
@@ -26,8 +25,6 @@ const ui = {
   state: at("state"), stateWords: at("state-words"), title: at("title"), updated: at("updated"),
 };
 
-/** Stores of the boards looked at so far: coming back to one resumes it. At most one per board of the server. */
-const stores = new Map();
 let boards = [];
 let current = null;
 let view = null;
@@ -40,29 +37,16 @@ let lastKind = "idle";
 let frame = 0;
 
 const announcer = new Announcer(at("announcer"), window);
-const connection = new Connection({
-  page: document.baseURI,
-  WebSocket,
-  clock: {
-    now: () => Date.now(),
-    setTimeout: (f, ms) => setTimeout(f, ms),
-    clearTimeout: (id) => clearTimeout(id),
-  },
-  random: Math.random,
-  receive,
-  changed,
-});
+const client = new Client(document.baseURI);
+client.listen((message) => (message === null ? changed(client.state) : received(message)));
 
-/** Hands a message to the board that is watched; the answer tells whether it must be subscribed again. */
-function receive(message) {
+/** Takes note of what the server says beside the rows. */
+function received(message) {
   heardAt = Date.now();
   if (message.type === "welcome") listNames(message.boards);
   if (message.type === "error") problem = format.text(message.message ?? message.code);
-  const isOurs = current !== null && (message.board === current.name || message.type === "heartbeat");
-  const outcome = isOurs ? current.apply(message) : "ignored";
-  if (outcome === "applied" && message.type !== "heartbeat") problem = "";
+  if (message.type === "snapshot" || message.type === "diff") problem = "";
   request();
-  return outcome;
 }
 
 /** Tells the new state of the connection aloud; that it is live is no news at the beginning. */
@@ -82,7 +66,7 @@ function request() {
 
 function paint(now) {
   frame = 0;
-  const state = connection.state;
+  const state = client.state;
   if (current?.ready && (!state.paused || view === null)) paintRows(now);
   paintState(state);
   paintNotes();
@@ -193,17 +177,13 @@ function route() {
   ui.filter.value = "";
   write(ui.counts, "");
   write(ui.empty, "");
-  if (boards.length > 0 && !boards.some((board) => board.name === name)) {
-    current = null;
-    problem = `There is no board named ${name}`;
-    connection.stop();
-  } else {
-    current = stores.get(name) ?? new BoardStore(name);
-    stores.set(name, current);
-    current.touch();
-    const store = current;
-    connection.watch(name, () => store.position);
-  }
+  const before = current?.name;
+  const isThere = boards.length === 0 || boards.some((board) => board.name === name);
+  current = isThere ? client.watch(name) : null;
+  current?.touch();
+  if (!isThere) problem = `There is no board named ${name}`;
+  if (before !== undefined) client.unwatch(before);
+  client.resume(); // a board is chosen in order to be seen
   markCurrent();
   request();
 }
@@ -223,8 +203,8 @@ async function load(attempt = 0) {
   route();
 }
 
-ui.pause.addEventListener("click", () => (connection.state.paused ? connection.resume() : connection.pause()));
-ui.reconnect.addEventListener("click", () => connection.retryNow());
+ui.pause.addEventListener("click", () => (client.state.paused ? client.resume() : client.pause()));
+ui.reconnect.addEventListener("click", () => client.retry());
 ui.more.addEventListener("click", () => {
   const isAll = ui.more.getAttribute("aria-pressed") !== "true";
   ui.more.setAttribute("aria-pressed", String(isAll));
@@ -236,5 +216,5 @@ ui.filter.addEventListener("input", () => {
 });
 window.addEventListener("hashchange", route);
 setInterval(request, PAINT_MS);
-connection.follow(window, document);
+client.follow(window, document, () => true);
 load();

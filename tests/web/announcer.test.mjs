@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { Announcer } from "../../web/announcer.js";
+import { Announcer } from "../../web/ui/announcer.js";
 import { FakeClock, FakeRegion } from "./fakes.mjs";
 
 let clock, region, announcer;

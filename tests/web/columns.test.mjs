@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { compare, plan } from "../../web/columns.js";
+import { compare, plan } from "../../web/core/columns.js";
 
 const columns = (...names) =>
   names.map((name) => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 
-import { Connection } from "../../web/connection.js";
+import { Connection } from "../../web/core/connection.js";
 import { FakeClock, FakePage, ScriptedWebSocket } from "./fakes.mjs";
 
-let clock, page, connection, states, received, outcome, random, position;
+let clock, page, connection, states, received, gaps, random, position;
 
 beforeEach(() => {
   ScriptedWebSocket.opened = [];
@@ -12,7 +12,7 @@ beforeEach(() => {
   page = new FakePage();
   states = [];
   received = [];
-  outcome = "applied";
+  gaps = [];
   random = 0.5;
   position = {};
   connection = new Connection({
@@ -22,7 +22,7 @@ beforeEach(() => {
     random: () => random,
     receive: (message) => {
       received.push(message);
-      return outcome;
+      return gaps;
     },
     changed: (state) => states.push(state.kind),
   });
@@ -197,19 +197,19 @@ describe("a gap", () => {
   test("subscribes again with what we have", () => {
     live();
     position = { epoch: "k3x9", seq: 5 };
-    outcome = "gap";
+    gaps = ["stocks"];
     socket().say(diff);
     assert.deepEqual(socket().sent, [{ type: "subscribe", board: "stocks", epoch: "k3x9", seq: 5 }]);
   });
   test("asks once, though each diff is one until the answer comes", () => {
     live();
-    outcome = "gap";
+    gaps = ["stocks"];
     for (let i = 0; i < 5; i++) socket().say(diff);
     assert.equal(socket().sent.length, 1);
   });
   test("asks again when nobody answered", () => {
     live();
-    outcome = "gap";
+    gaps = ["stocks"];
     socket().say(diff);
     clock.advance(2_000);
     socket().say(diff);
@@ -217,13 +217,13 @@ describe("a gap", () => {
   });
   test("after an answer is a new one", () => {
     live();
-    for (outcome of ["gap", "applied", "gap"]) socket().say(diff);
+    for (gaps of [["stocks"], [], ["stocks"]]) socket().say(diff);
     assert.deepEqual(types(), ["subscribe", "subscribe"]);
   });
   test("told by a heartbeat is none while paused", () => {
     live();
     connection.pause();
-    outcome = "gap";
+    gaps = ["stocks"];
     socket().say({ type: "heartbeat", seqs: { stocks: 99 } });
     assert.deepEqual(types(), ["pause"]);
   });
@@ -241,25 +241,18 @@ describe("pause", () => {
     connection.pause();
     assert.equal(connection.state.paused, true);
   });
-  test("a hidden tab pauses, a visible one resumes", () => {
-    connection.follow(page.window, page.document);
+  test("is what a page that nobody looks at does", () => {
     live();
-    page.show("hidden");
-    page.show("visible");
+    connection.attend("resting");
+    connection.attend("awake");
     assert.deepEqual(types(), ["pause", "resume"]);
-  });
-  test("a hidden tab is not paused by the person", () => {
-    connection.follow(page.window, page.document);
-    live();
-    page.show("hidden");
     assert.equal(connection.state.paused, false);
   });
-  test("of the person outlasts the hiding of the tab", () => {
-    connection.follow(page.window, page.document);
+  test("of the person outlasts the resting of the page", () => {
     live();
     connection.pause();
-    page.show("hidden");
-    page.show("visible");
+    connection.attend("resting");
+    connection.attend("awake");
     assert.deepEqual(types(), ["pause"]);
   });
   test("is told again after a reconnect", () => {
@@ -270,60 +263,119 @@ describe("pause", () => {
     socket().accept();
     assert.deepEqual(types(), ["pause"]);
   });
-  test("of a tab that was opened in the background is told with the opening", () => {
-    page.document.visibilityState = "hidden";
-    connection.follow(page.window, page.document);
+  test("of a page that rests from the beginning is told with the opening", () => {
+    connection.attend("resting");
     live();
     assert.deepEqual(types(), ["pause"]);
   });
-  test("ends when a board is chosen", () => {
-    live();
-    connection.pause();
-    watch("games");
-    assert.deepEqual(types(), ["pause", "resume", "unsubscribe", "subscribe"]);
-  });
 });
 
-describe("another board", () => {
-  test("is watched on the same socket", () => {
+describe("several boards", () => {
+  test("are watched on one socket", () => {
     live();
     watch("games");
+    connection.unwatch("stocks");
     assert.equal(opened(), 1);
     assert.deepEqual(socket().sent, [
-      { type: "unsubscribe", board: "stocks" },
       { type: "subscribe", board: "games" },
+      { type: "unsubscribe", board: "stocks" },
     ]);
   });
-  test("chosen while connecting is asked for with the opening", () => {
+  test("chosen while connecting are asked for with the opening", () => {
     watch();
     watch("games");
+    connection.unwatch("stocks");
     assert.deepEqual(socket().sent, []);
     socket().accept();
-    assert.deepEqual(types(), ["unsubscribe", "subscribe"]);
+    assert.deepEqual(types(), ["subscribe", "unsubscribe"]);
   });
-  test("chosen while waiting is the one that is connected to", () => {
+  test("chosen while waiting are the ones that are connected to", () => {
     live();
     socket().end(1006);
     watch("games");
+    connection.unwatch("stocks");
     clock.advance(500);
     assert.equal(socket().url.searchParams.get("board"), "games");
   });
-  test("chosen after a final close is tried", () => {
+  test("are all asked for again after a reconnect, from where they stand", () => {
+    live();
+    connection.watch("games", () => ({ epoch: "e", seq: 7 }));
+    socket().end(1006);
+    clock.advance(500);
+    socket().accept();
+    assert.deepEqual(socket().sent, [{ type: "subscribe", board: "games", epoch: "e", seq: 7 }]);
+  });
+  test("a gap in one asks for that one alone", () => {
+    live();
+    watch("games");
+    gaps = ["games"];
+    socket().say({ ...diff, board: "games" });
+    assert.deepEqual(socket().sent.map(({ board }) => board), ["games", "games"]);
+  });
+  test("chosen after a final close are tried", () => {
     live();
     socket().end(4501);
     watch("games");
     assert.equal(opened(), 2);
   });
-  test("stop leaves nothing behind", () => {
+  test("without any nothing is left behind", () => {
     live();
-    connection.stop();
+    connection.unwatch("stocks");
     assert.equal(clock.pending, 0);
     assert.equal(connection.state.kind, "idle");
   });
 });
 
+describe("the rate", () => {
+  test("is asked of the server, for all boards", () => {
+    live();
+    watch("games");
+    connection.rate = 0.2;
+    const asked = socket().sent.slice(1);
+    assert.deepEqual(asked.map(({ board, rate }) => [board, rate]), [["stocks", 0.2], ["games", 0.2]]);
+  });
+  test("is asked for with the connection", () => {
+    connection.rate = 1;
+    live();
+    assert.equal(socket().url.searchParams.get("rate"), "1");
+    assert.deepEqual(socket().sent, []);
+  });
+  test("changed while connecting is asked for with the opening", () => {
+    watch();
+    connection.rate = 1;
+    socket().accept();
+    assert.deepEqual(socket().sent, [{ type: "subscribe", board: "stocks", rate: 1 }]);
+  });
+  test("goes back to every change", () => {
+    connection.rate = 1;
+    live();
+    connection.rate = null;
+    assert.deepEqual(socket().sent, [{ type: "subscribe", board: "stocks" }]);
+  });
+});
+
+describe("a page that nobody looks at", () => {
+  test("gives up its link, and resumes when it is seen", () => {
+    live();
+    connection.attend("away");
+    assert.equal(connection.state.kind, "idle");
+    assert.equal(clock.pending, 0);
+    position = { epoch: "e", seq: 5 };
+    connection.attend("awake");
+    assert.equal(opened(), 2);
+    assert.equal(socket().url.searchParams.get("seq"), "5");
+  });
+  test("connects to nothing while it is away", () => {
+    connection.follow(page.window);
+    live();
+    connection.attend("away");
+    page.tell("pageshow");
+    assert.equal(opened(), 1);
+  });
+});
+
 describe("the network", () => {
-  beforeEach(() => connection.follow(page.window, page.document));
+  beforeEach(() => connection.follow(page.window));
 
   test("lost: the link is probed, and kept when it answers", () => {
     live();
@@ -358,7 +410,7 @@ describe("the network", () => {
 });
 
 describe("the page's life", () => {
-  beforeEach(() => connection.follow(page.window, page.document));
+  beforeEach(() => connection.follow(page.window));
 
   test("a page kept aside has no socket and no timer", () => {
     live();
@@ -380,9 +432,9 @@ describe("the page's life", () => {
   });
   test("a laptop that slept finds the dead link when the tab is seen", () => {
     live();
-    page.show("hidden");
+    connection.attend("resting");
     clock.time += 3_600_000;
-    page.show("visible");
+    connection.attend("awake");
     assert.equal(connection.state.kind, "waiting");
   });
 });

@@ -94,8 +94,27 @@ export class FakePage {
     this.document.dispatchEvent(new Event("visibilitychange"));
   }
 
-  tell(type) {
-    this.window.dispatchEvent(new Event(type));
+  tell(type, facts = {}) {
+    this.window.dispatchEvent(Object.assign(new Event(type), facts));
+  }
+}
+
+/** The browser's storage, which may be full. */
+export class FakeStorage {
+  isFull = false;
+  #entries;
+
+  constructor(entries = {}) {
+    this.#entries = new Map(Object.entries(entries));
+  }
+
+  getItem(key) {
+    return this.#entries.get(key) ?? null;
+  }
+
+  setItem(key, text) {
+    if (this.isFull) throw new DOMException("full", "QuotaExceededError");
+    this.#entries.set(key, text);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import * as format from "../../web/format.js";
+import * as format from "../../web/core/format.js";
 
 const NOON = Date.UTC(2026, 10, 20, 12, 0, 0) + new Date(Date.UTC(2026, 10, 20, 12)).getTimezoneOffset() * 60_000;
 const MINUTE = 60_000;

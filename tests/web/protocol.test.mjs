@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { address, backoff, closeRule, message, parse, retryDelay } from "../../web/protocol.js";
+import { address, backoff, closeRule, message, parse, retryDelay } from "../../web/core/protocol.js";
 
 const text = (value) => JSON.stringify(value);
 

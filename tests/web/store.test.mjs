@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 
-import { BoardStore, HISTORY_POINTS } from "../../web/store.js";
+import { BoardStore, SPARK_POINTS } from "../../web/core/store.js";
 
 const snapshot = (more = {}) => ({
   type: "snapshot", board: "stocks", epoch: "k3x9", seq: 10, at: 1_000, title: "US stocks", layout: "quotes",
@@ -127,33 +127,50 @@ describe("what changed", () => {
   });
 });
 
-describe("history", () => {
-  test("holds what arrived, oldest first", () => {
-    store.apply(diff(10, 11, { AAPL: { last: 9 } }));
-    store.apply(diff(11, 12, { AAPL: { volume: 7 } }));
-    assert.deepEqual(store.history("AAPL"), [1, 9]);
+describe("series", () => {
+  const at = (ms) => 1e12 + ms;
+  const values = (symbol) => store.series(symbol)?.value;
+
+  test("holds what arrived, oldest first, at the server's time", () => {
+    store.apply(diff(10, 11, { AAPL: { last: 9 } }, at(1000)));
+    store.apply(diff(11, 12, { AAPL: { volume: 7 } }, at(2000)));
+    assert.deepEqual(values("AAPL"), [1, 9]);
+    assert.equal(store.series("AAPL").at.at(-1), at(1000));
   });
   test("has a limit", () => {
-    for (let i = 0; i < 3 * HISTORY_POINTS; i++) store.apply(diff(10 + i, 11 + i, { AAPL: { last: i } }));
-    assert.equal(store.history("AAPL").length, HISTORY_POINTS);
-    assert.equal(store.history("AAPL").at(-1), 3 * HISTORY_POINTS - 1);
+    for (let i = 0; i < 999; i++) store.apply(diff(10 + i, 11 + i, { AAPL: { last: i } }, at(i * 1000)));
+    assert.ok(store.series("AAPL").length <= SPARK_POINTS);
+    assert.equal(values("AAPL").at(-1), 998);
   });
   test("outlives a reconnect", () => {
-    store.apply(snapshot({ epoch: "new", seq: 1, rows: { AAPL: { last: 4 } } }));
-    assert.deepEqual(store.history("AAPL"), [1, 4]);
+    store.apply(snapshot({ epoch: "new", seq: 1, at: at(5000), rows: { AAPL: { last: 4 } } }));
+    assert.deepEqual(values("AAPL"), [1, 4]);
   });
   test("of a removed row is forgotten", () => {
     store.apply(diff(10, 11, { AAPL: null }));
-    assert.deepEqual(store.history("AAPL"), []);
+    assert.equal(store.series("AAPL"), undefined);
   });
   test("takes numbers only", () => {
-    store.apply(diff(10, 11, { AAPL: { last: "n/a" } }));
-    assert.deepEqual(store.history("AAPL"), [1]);
+    store.apply(diff(10, 11, { AAPL: { last: "n/a" } }, at(1000)));
+    assert.deepEqual(values("AAPL"), [1]);
   });
   test("follows the first price where there is no last", () => {
     const other = new BoardStore("b");
     other.apply(snapshot({ columns: [{ field: "bid", kind: "price" }], rows: { A: { bid: 3 } } }));
-    assert.deepEqual(other.history("A"), [3]);
+    assert.deepEqual(other.series("A").value, [3]);
+    assert.equal(other.trackedField, "bid");
+  });
+  test("has a gap while the row is stale or down, and goes on after it", () => {
+    store.apply(diff(10, 11, { AAPL: { quality: "stale" } }, at(1000)));
+    store.apply(diff(11, 12, { AAPL: { quality: null } }, at(2000)));
+    assert.deepEqual(values("AAPL"), [1, null, 1]);
+  });
+  test("begins with what the server remembers", () => {
+    store.take();
+    store.seed("AAPL", [100, 200], [5, 6]);
+    store.seed("nobody", [1000], [5]);
+    assert.deepEqual(values("AAPL"), [5, 6, 1]);
+    assert.deepEqual(store.take().symbols, new Set(["AAPL"]));
   });
 });
 

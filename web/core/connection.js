@@ -1,5 +1,5 @@
 /**
- * One WebSocket that keeps one board current: connects, notices a dead link, comes back, resumes, pauses.
+ * One WebSocket that keeps boards current: connects, notices a dead link, comes back, resumes, pauses.
  *
  * Clock, randomness and the WebSocket class come from outside. Messages go to `receive`, states to `changed`.
  * @module connection
@@ -40,12 +40,13 @@ export class Connection {
   #receive;
   #changed;
 
-  #board = null;
-  #position = () => ({});
+  #boards = new Map(); // what is watched: board -> where it stands
+  #asked = new Map(); // what this socket was asked for: board -> when it was asked again after a gap
+  #rate = null;
   #socket = null;
   #state = { kind: "idle", why: "", until: 0 };
   #paused = false;
-  #hidden = false;
+  #attention = "awake";
   #online = true;
   #told = false; // whether the server believes that this viewer is paused
   #attempt = 0;
@@ -53,7 +54,6 @@ export class Connection {
   #heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
   #openedAt = 0;
   #deadline = 0;
-  #askedAt = -Infinity;
   #watchdog = null;
   #timer = null;
 
@@ -63,7 +63,7 @@ export class Connection {
    * @param {typeof WebSocket} outside.WebSocket
    * @param {{now(): number, setTimeout(f: () => void, ms: number): any, clearTimeout(id: any): void}} outside.clock
    * @param {() => number} outside.random in [0, 1)
-   * @param {(message: object) => import("./store.js").Outcome} outside.receive
+   * @param {(message: object) => string[]} outside.receive gives the boards that must be subscribed again
    * @param {(state: State) => void} outside.changed
    */
   constructor({ page, WebSocket, clock, random, receive, changed }) {
@@ -79,25 +79,26 @@ export class Connection {
     return { ...this.#state, paused: this.#paused };
   }
 
-  /** Watches another board on the same socket. Choosing a board ends a pause: it is chosen in order to be seen. */
+  /** Watches a board, too. `position` tells where it stands whenever it is asked for. */
   watch(board, position) {
-    const old = this.#board;
-    this.#board = board;
-    this.#position = position;
-    this.#paused = false;
-    this.#askedAt = -Infinity;
+    this.#boards.set(board, position);
     if (this.#state.kind === "idle" || this.#state.kind === "closed") return this.#connect();
-    this.#tellPause();
-    if (old !== board && old !== null) this.#send(protocol.message.unsubscribe(old));
-    if (old !== board) this.#send(protocol.message.subscribe(board, position()));
-    this.#changed(this.state);
+    this.#agree();
   }
 
-  /** Lets go of the board and the link: there is nothing to watch. */
-  stop() {
+  /** Lets go of a board, and of the link when there is nothing left to watch. */
+  unwatch(board) {
+    this.#boards.delete(board);
+    if (this.#boards.size > 0) return this.#agree();
     this.#drop();
-    this.#board = null;
     this.#enter("idle");
+  }
+
+  /** The most frames per second, null for all; the server, not this page, leaves out the others. */
+  set rate(rate) {
+    if (rate === this.#rate) return;
+    this.#rate = rate;
+    for (const board of this.#asked.keys()) this.#subscribe(board);
   }
 
   pause() {
@@ -114,16 +115,28 @@ export class Connection {
 
   /** Connects at once, instead of waiting for the next attempt or after a final close. */
   retryNow() {
-    if (this.#board === null || this.#socket !== null) return;
+    if (this.#boards.size === 0 || this.#socket !== null) return;
     this.#attempt = 0;
     this.#connect();
   }
 
-  /** Follows the life of the page: tab hidden or shown, network lost or found, page kept aside and taken back. */
-  follow(window, document) {
+  /** Measures the way to the server: the answer is a pong. */
+  ping() {
+    this.#send(protocol.message.ping());
+  }
+
+  /** "awake"; "resting", when nobody looks: heartbeats only; "away": the link is given up until somebody looks. */
+  attend(attention) {
+    this.#attention = attention;
+    if (attention === "away") return this.#aside();
+    this.#tellPause();
+    if (attention === "awake" && this.#state.kind === "idle") this.#back();
+    else if (this.#socket !== null) this.#guard(); // timers of a hidden tab run late
+  }
+
+  /** Follows the network, and the page being kept aside and taken back. */
+  follow(window) {
     this.#online = window.navigator?.onLine ?? true;
-    this.#hidden = document.visibilityState === "hidden";
-    document.addEventListener("visibilitychange", () => this.#show(document.visibilityState !== "hidden"));
     window.addEventListener("online", () => this.#network(true));
     window.addEventListener("offline", () => this.#network(false));
     window.addEventListener("pagehide", () => this.#aside());
@@ -134,27 +147,44 @@ export class Connection {
     this.#drop();
     this.#retry = null;
     this.#told = false;
-    this.#askedAt = -Infinity;
     this.#heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
     this.#enter("connecting");
-    const board = this.#board;
-    const socket = new this.#WebSocket(protocol.address(this.#page, board, this.#position()), [protocol.SUBPROTOCOL]);
+    const [[board, position]] = this.#boards;
+    this.#asked = new Map([[board, -Infinity]]);
+    const rate = this.#rate;
+    const url = protocol.address(this.#page, board, position(), rate);
+    const socket = new this.#WebSocket(url, [protocol.SUBPROTOCOL]);
     this.#socket = socket;
     this.#openedAt = this.#clock.now();
-    socket.onopen = () => this.#opened(board);
+    socket.onopen = () => this.#opened(rate);
     socket.onmessage = ({ data }) => this.#heard(data);
     socket.onclose = ({ code, reason }) => this.#closed(code, reason);
     this.#alive();
     this.#guard();
   }
 
-  #opened(board) {
+  #opened(rate) {
     this.#alive();
-    if (board !== this.#board) {
-      this.#send(protocol.message.unsubscribe(board));
-      this.#send(protocol.message.subscribe(this.#board, this.#position()));
-    }
+    if (rate !== this.#rate) this.#asked.clear(); // it was changed meanwhile
+    this.#agree();
     this.#tellPause();
+  }
+
+  /** Asks for what is watched and not asked for yet, and no longer for what is not. */
+  #agree() {
+    if (this.#socket?.readyState !== OPEN) return;
+    for (const board of this.#boards.keys()) if (!this.#asked.has(board)) this.#subscribe(board);
+    for (const board of this.#asked.keys()) if (!this.#boards.has(board)) this.#unsubscribe(board);
+  }
+
+  #subscribe(board) {
+    this.#asked.set(board, -Infinity);
+    this.#send(protocol.message.subscribe(board, this.#boards.get(board)?.(), this.#rate));
+  }
+
+  #unsubscribe(board) {
+    this.#asked.delete(board);
+    this.#send(protocol.message.unsubscribe(board));
   }
 
   #heard(data) {
@@ -163,10 +193,10 @@ export class Connection {
     if (message === null) return;
     if (message.type === "welcome") this.#welcomed(message);
     if (message.type === "goodbye") this.#retry = message.retry;
-    const outcome = this.#receive(message);
-    if (outcome === "applied") this.#askedAt = -Infinity;
+    const gaps = this.#receive(message);
+    if (this.#asked.has(message.board) && !gaps.includes(message.board)) this.#asked.set(message.board, -Infinity);
     // Paused viewers are behind on purpose: what a heartbeat knows more is what waits for them.
-    if (outcome === "gap" && !(message.type === "heartbeat" && this.#told)) this.#askAgain();
+    if (message.type !== "heartbeat" || !this.#told) for (const board of gaps) this.#askAgain(board);
   }
 
   #welcomed({ protocol: version, heartbeat }) {
@@ -180,11 +210,11 @@ export class Connection {
     this.#enter("live");
   }
 
-  #askAgain() {
+  #askAgain(board) {
     const now = this.#clock.now();
-    if (now - this.#askedAt < ASK_AGAIN_MS) return;
-    this.#askedAt = now;
-    this.#send(protocol.message.subscribe(this.#board, this.#position()));
+    if (!this.#asked.has(board) || now - this.#asked.get(board) < ASK_AGAIN_MS) return;
+    this.#subscribe(board);
+    this.#asked.set(board, now);
   }
 
   #closed(code, reason) {
@@ -211,12 +241,6 @@ export class Connection {
     this.#enter(this.#online ? "waiting" : "offline", why, this.#clock.now() + delay);
   }
 
-  #show(visible) {
-    this.#hidden = !visible;
-    this.#tellPause();
-    if (visible && this.#socket !== null) this.#guard(); // timers of a hidden tab run late
-  }
-
   #network(online) {
     this.#online = online;
     if (this.#socket !== null) {
@@ -237,11 +261,12 @@ export class Connection {
   }
 
   #back() {
-    if (this.#state.kind === "idle" && this.#board !== null) this.#connect();
+    const isWanted = this.#boards.size > 0 && this.#attention !== "away";
+    if (this.#state.kind === "idle" && isWanted) this.#connect();
   }
 
   #tellPause() {
-    const wanted = this.#paused || this.#hidden;
+    const wanted = this.#paused || this.#attention === "resting";
     if (wanted === this.#told || this.#socket?.readyState !== OPEN) return;
     this.#told = wanted;
     this.#send(wanted ? protocol.message.pause() : protocol.message.resume());

@@ -30,10 +30,11 @@ const SHAPES = {
   snapshot: (m) => isName(m.board) && isName(m.epoch) && isSeq(m.seq) && isMap(m.rows),
   diff: (m) => isName(m.board) && isSeq(m.prev) && isSeq(m.seq) && isMap(m.rows),
   status: (m) => isName(m.board) && isMap(m.feeds),
+  viewers: (m) => isName(m.board) && isSeq(m.viewers),
   heartbeat: (m) => m.seqs === undefined || isMap(m.seqs),
   error: (m) => typeof m.code === "string",
   goodbye: () => true,
-  pong: () => true,
+  pong: (m) => Number.isFinite(m.at),
 };
 
 /**
@@ -56,9 +57,13 @@ export function parse(text) {
 /** Where a viewer stands on a board, as far as it is known: what a resume needs. */
 const position = ({ epoch, seq } = {}) => (isName(epoch) && isSeq(seq) ? { epoch, seq } : {});
 
+/** The most frames per second a viewer wants; null: as they come. */
+const rated = (rate) => (rate > 0 ? { rate } : {});
+
 /** Client messages, as text ready to be sent. */
 export const message = {
-  subscribe: (board, at) => JSON.stringify({ type: "subscribe", board, ...position(at) }),
+  subscribe: (board, at, rate = null) =>
+    JSON.stringify({ type: "subscribe", board, ...position(at), ...rated(rate) }),
   unsubscribe: (board) => JSON.stringify({ type: "unsubscribe", board }),
   pause: () => '{"type":"pause"}',
   resume: () => '{"type":"resume"}',
@@ -69,10 +74,10 @@ export const message = {
  * The address that watches one board, resuming where the viewer stands.
  * @param {string} page address of the page; the endpoint is its neighbour `ws`.
  */
-export function address(page, board, at) {
+export function address(page, board, at, rate = null) {
   const url = new URL("ws", page);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ board, ...position(at) }).toString();
+  url.search = new URLSearchParams({ board, ...position(at), ...rated(rate) }).toString();
   url.hash = "";
   return url.href;
 }

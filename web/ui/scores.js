@@ -4,7 +4,7 @@
  */
 import { make, mark, write, writeCut } from "./dom.js";
 import { Flash } from "./flash.js";
-import * as format from "./format.js";
+import * as format from "../core/format.js";
 
 /** Running games first, then those to come, then those that are over. */
 const RANK = { live: 0, break: 0, suspended: 0, scheduled: 1, postponed: 2 };

@@ -5,8 +5,13 @@
  * @module store
  */
 
-/** Points of a sparkline: about what 120 pixels can show; older ones are dropped, the line is a recent one. */
-export const HISTORY_POINTS = 60;
+import { Series } from "./series.js";
+
+/** Points of a sparkline: about what 120 pixels can show. */
+export const SPARK_POINTS = 60;
+
+/** Qualities of which the value is not known: a line has a gap there. */
+const UNKNOWN = ["stale", "down"];
 
 /** @typedef {"applied"|"ignored"|"gap"} Outcome */
 
@@ -38,7 +43,7 @@ export class BoardStore {
   rows = new Map();
 
   #trackedField = "last";
-  #history = new Map();
+  #series = new Map();
   #dirty = new Set();
   #reset = false;
   #shown = { epoch: "", seq: 0 };
@@ -96,9 +101,22 @@ export class BoardStore {
     this.#dirty = new Set(this.rows.keys());
   }
 
-  /** The latest values of the tracked field that came for a symbol, oldest first. */
-  history(symbol) {
-    return this.#history.get(symbol) ?? [];
+  /** The field whose course is kept: the one of sparklines and charts. */
+  get trackedField() {
+    return this.#trackedField;
+  }
+
+  /** The course of the tracked field of a symbol, as a `Series`; undefined where there is none. */
+  series(symbol) {
+    return this.#series.get(symbol);
+  }
+
+  /** Takes the course before this page was opened, as the server tells it. */
+  seed(symbol, at, value) {
+    const series = this.#series.get(symbol);
+    if (series === undefined) return;
+    series.seed(at, value);
+    this.#dirty.add(symbol);
   }
 
   #snapshot({ epoch, seq, at, title, layout, columns, rows, feeds }) {
@@ -163,16 +181,16 @@ export class BoardStore {
   }
 
   #remember(symbol, patch) {
-    const value = patch[this.#trackedField];
+    if (!(this.#trackedField in patch) && !("quality" in patch)) return;
+    const row = this.rows.get(symbol);
+    const value = row[this.#trackedField];
     if (typeof value !== "number") return;
-    const points = this.#history.get(symbol) ?? [];
-    points.push(value);
-    if (points.length > HISTORY_POINTS) points.shift(); // the line shows the recent past only
-    this.#history.set(symbol, points);
+    if (!this.#series.has(symbol)) this.#series.set(symbol, new Series(SPARK_POINTS));
+    this.#series.get(symbol).add(this.at ?? 0, UNKNOWN.includes(row.quality) ? null : value);
   }
 
   #forget(symbol) {
-    this.#history.delete(symbol);
+    this.#series.delete(symbol);
     this.#dirty.add(symbol);
   }
 }

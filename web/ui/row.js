@@ -4,7 +4,7 @@
  */
 import { make, mark, write, writeCut } from "./dom.js";
 import { Flash } from "./flash.js";
-import * as format from "./format.js";
+import * as format from "../core/format.js";
 import { Sparkline } from "./sparkline.js";
 
 /** Letters that surely fit a column of a kind, as wide as `app.css` makes it: longer text needs a tooltip. */
@@ -61,8 +61,8 @@ export class Row {
     this.element.append(head, trend, ...this.#cells.map(([, cell]) => cell.element));
   }
 
-  /** Shows the values of a row and the line of its latest prices. */
-  show(values, points) {
+  /** Shows the values of a row and their course. */
+  show(values, series) {
     this.name = values.name === undefined ? "" : format.text(values.name);
     const quality = format.quality(values.quality);
     writeCut(this.#name, this.name);
@@ -72,7 +72,7 @@ export class Row {
       const isNew = !(field in this.#shown);
       if (isNew || this.#shown[field] !== values[field]) cell.show(values[field], this.#shown[field], values.last);
     }
-    this.#sparkline.draw(points);
+    this.#sparkline.draw(series);
     this.#shown = this.latest = values;
   }
 

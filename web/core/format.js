@@ -239,6 +239,8 @@ export function stateWords(state, { at, waiting }, now) {
       const words = `${paused}reconnecting in ${seconds} s (${state.why})${asOf}`;
       return words[0].toUpperCase() + words.slice(1);
     }
+    case "idle":
+      return `Resting${asOf}`;
     case "offline":
       return `${paused ? "Paused, offline" : "Offline"}${asOf}`;
     case "closed":

@@ -2,7 +2,7 @@
  * The quotes table: the only place that touches its rows, once per paint.
  * @module quotes
  */
-import { HEAD, compare, isFigure, plan } from "./columns.js";
+import { HEAD, compare, isFigure, plan } from "../core/columns.js";
 import { make } from "./dom.js";
 import { Row } from "./row.js";
 import { Sight } from "./sight.js";
@@ -79,7 +79,7 @@ export class QuotesView {
         continue;
       }
       this.#behind.delete(symbol);
-      if (values !== undefined) this.#show(row, values, store.history(symbol));
+      if (values !== undefined) this.#show(row, values, store.series(symbol));
     }
     return isRearranged;
   }
@@ -97,8 +97,8 @@ export class QuotesView {
     this.#rows.delete(row.symbol);
   }
 
-  #show(row, values, points) {
-    row.show(values, points);
+  #show(row, values, series) {
+    row.show(values, series);
     row.sift(this.#filter);
     if (row.name) this.#table.classList.add("named");
   }

@@ -1,0 +1,178 @@
+/**
+ * Watches boards of a ticker server from any page; the dashboard is built on it, too. See docs/client.md.
+ *
+ *     import { Client } from "https://ticker.example.com/client.js";
+ *     const client = new Client("https://ticker.example.com/");
+ *     const stocks = client.watch("stocks");
+ *     client.listen(() => {
+ *       for (const symbol of stocks.take().symbols) show(symbol, stocks.rows.get(symbol));
+ *     });
+ *
+ * @module client
+ */
+import { Attention } from "./core/attention.js";
+import { Connection } from "./core/connection.js";
+import { Latency } from "./core/latency.js";
+import { BoardStore } from "./core/store.js";
+
+/** Between two pings, which keep what is known of the clocks true. */
+const PING_MS = 15_000;
+
+const BROWSER = {
+  WebSocket: globalThis.WebSocket,
+  clock: {
+    now: () => Date.now(),
+    setTimeout: (f, ms) => setTimeout(f, ms),
+    clearTimeout: (id) => clearTimeout(id),
+  },
+  random: Math.random,
+};
+
+export class Client {
+  /** The server's first words: its boards and its version of the page; null until they have come. */
+  welcome = null;
+  latency = new Latency();
+  #page;
+  #clock;
+  #connection;
+  #stores = new Map(); // of the boards watched so far: coming back to one resumes it; at most one per board
+  #watched = new Set();
+  #viewers = new Map();
+  #listeners = new Set();
+  #askedAt = null; // a ping without an answer yet
+  #pingedAt = -Infinity;
+
+  /**
+   * @param {string} page address of the server, "/" at its end
+   * @param {object} outside what a test replaces: WebSocket, clock, random
+   */
+  constructor(page, outside = {}) {
+    const { WebSocket, clock, random } = { ...BROWSER, ...outside };
+    this.#page = page;
+    this.#clock = clock;
+    this.#connection = new Connection({
+      page,
+      WebSocket,
+      clock,
+      random,
+      receive: (message) => this.#receive(message),
+      changed: () => this.#tell(null),
+    });
+  }
+
+  /** Watches a board: returns what this page holds of it, which changes with every message. */
+  watch(name) {
+    if (!this.#stores.has(name)) this.#stores.set(name, new BoardStore(name));
+    const store = this.#stores.get(name);
+    if (this.#watched.has(name) && this.state.kind !== "closed") return store;
+    this.#watched.add(name);
+    this.#connection.watch(name, () => store.position);
+    return store;
+  }
+
+  /** Lets go of a board; what is held of it stays, and grows old. */
+  unwatch(name) {
+    if (this.#watched.delete(name)) this.#connection.unwatch(name);
+  }
+
+  get watched() {
+    return [...this.#watched];
+  }
+
+  /** Calls `heard` after every message, with it, and after every change of the state, with null. */
+  listen(heard) {
+    this.#listeners.add(heard);
+    return () => this.#listeners.delete(heard);
+  }
+
+  /** @returns {import("./core/connection.js").State} */
+  get state() {
+    return this.#connection.state;
+  }
+
+  /** How many watch a board, as far as the server says it; null otherwise. */
+  viewers(name) {
+    return this.#viewers.get(name) ?? null;
+  }
+
+  /** The time on the server, in epoch milliseconds, by this page's clock and what pings told. */
+  now() {
+    return this.#clock.now() + this.latency.offset;
+  }
+
+  /** Seconds between two updates; 0 for every change. */
+  set interval(seconds) {
+    this.#connection.rate = seconds > 0 ? 1 / seconds : null;
+  }
+
+  pause() {
+    this.#connection.pause();
+  }
+
+  resume() {
+    this.#connection.resume();
+  }
+
+  /** Connects at once, instead of waiting for the next attempt or after a final close. */
+  retry() {
+    this.#connection.retryNow();
+  }
+
+  /** Follows the life of the page; with `mayRest` also whether anybody looks: see `core/attention.js`. */
+  follow(window, document, mayRest) {
+    this.#connection.follow(window);
+    if (mayRest === undefined) return;
+    new Attention(this.#clock, (attention) => this.#connection.attend(attention), mayRest).follow(document);
+  }
+
+  /** The course of rows before this page was opened; needs `store.ready`. Rejects when it cannot be had. */
+  async history(name, symbols, points) {
+    const url = new URL(`api/boards/${encodeURIComponent(name)}/history`, this.#page);
+    for (const symbol of symbols) url.searchParams.append("symbols", symbol);
+    url.searchParams.set("points", points);
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`history of ${name}: HTTP ${response.status}`);
+    return (await response.json()).rows;
+  }
+
+  /** Ends everything. */
+  close() {
+    for (const name of this.#watched) this.unwatch(name);
+    this.#listeners.clear();
+  }
+
+  /** Hands a message to the boards it is about; returns those that must be subscribed again. */
+  #receive(message) {
+    const now = this.#clock.now();
+    if (message.type === "welcome") this.#welcomed(message);
+    if (message.type === "viewers") this.#viewers.set(message.board, message.viewers);
+    if (message.type === "pong" && this.#askedAt !== null) this.latency.pinged(this.#askedAt, now, message.at);
+    if (message.type === "pong") this.#askedAt = null;
+    if (this.#askedAt === null && now - this.#pingedAt >= PING_MS) this.#ping(now);
+    const gaps = [];
+    for (const name of message.type === "heartbeat" ? this.#watched : [message.board]) {
+      if (!this.#watched.has(name)) continue;
+      const outcome = this.#stores.get(name).apply(message);
+      if (outcome === "gap") gaps.push(name);
+      if (outcome === "applied" && message.type === "diff") this.latency.arrived(message.at, now);
+    }
+    this.#tell(message);
+    return gaps;
+  }
+
+  #ping(now) {
+    this.#askedAt = this.#pingedAt = now;
+    this.#connection.ping();
+  }
+
+  #welcomed(message) {
+    this.welcome = message;
+    this.#viewers.clear();
+    this.latency.clear();
+    this.#ping(this.#clock.now());
+  }
+
+  #tell(message) {
+    for (const heard of this.#listeners) heard(message);
+  }
+}
