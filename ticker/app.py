@@ -7,13 +7,10 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
 
 from ticker import __version__, configfile, events
 from ticker.config import Settings
@@ -21,6 +18,7 @@ from ticker.feeds.make import make
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
+from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
 from ticker.quality import Quality
@@ -37,7 +35,9 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
+"""What every HTTP response has, unless it says something else itself."""
 
 
 class Ticker:
@@ -47,12 +47,14 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
+        self.page = Page(web_directory())
         self.hub = Hub(
             self.boards,
             heartbeat=server.heartbeat,
             stall_timeout=server.stall_timeout,
             max_viewers=server.max_viewers,
             boards_per_viewer=server.boards_per_viewer,
+            page=self.page.version,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
@@ -124,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.live = WebSocketEndpoint(ticker.hub)
     app.add_middleware(SecurityHeaders)
     _add_api(app, ticker)
-    app.mount("/", Page(directory=web_directory(), html=True), name="web")
+    app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 
 
@@ -142,18 +144,8 @@ class App(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-class Page(StaticFiles):
-    """The page's files: always asked for, by ETag, so that old and new modules never mix."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Return a file, or 304 when the browser has it."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
-
-
 class SecurityHeaders:
-    """Adds the headers that every HTTP response has."""
+    """Adds the headers that every HTTP response has, where it does not have its own."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -167,7 +159,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._headers]
+                own = list(message.get("headers", []))
+                named = {name for name, _ in own}
+                message["headers"] = own + [h for h in self._headers if h[0] not in named]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -257,12 +251,6 @@ def _add_api(app: FastAPI, ticker: Ticker) -> None:
     async def config_schema() -> dict[str, Any]:
         """Return the JSON Schema of the config file."""
         return schema
-
-
-def web_directory() -> Path:
-    """Return where the page is: inside the installed package, or beside it in a checkout."""
-    installed = Path(str(resources.files("ticker"))) / "web"
-    return installed if installed.is_dir() else installed.parent.parent / "web"
 
 
 def _board(settings: Settings, name: str) -> LiveBoard:

@@ -123,8 +123,10 @@ class Hub:
         stall_timeout: float = 20.0,
         max_viewers: int = 10_000,
         boards_per_viewer: int = 20,
+        page: str = "",
     ) -> None:
         self.boards = boards
+        self.page = page
         self.heartbeat = heartbeat
         self.max_viewers = max_viewers
         self._stall_timeout = stall_timeout
@@ -147,7 +149,7 @@ class Hub:
         viewer = Viewer(secrets.token_hex(6), connection)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
-        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards)))
+        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
         return viewer
 
     def leave(self, viewer: Viewer) -> None:

@@ -57,14 +57,18 @@ def ms(seconds: float | None) -> int | None:
 # -- what the server says
 
 
-def welcome(viewer: str, heartbeat: float, boards: Sequence[str]) -> Frame:
-    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are."""
+def welcome(viewer: str, heartbeat: float, boards: Sequence[str], page: str = "") -> Frame:
+    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are.
+
+    ``page`` is the version of the page that the server has.
+    """
     return _frame(
         type="welcome",
         protocol=VERSION,
         viewer=viewer,
         heartbeat=heartbeat,
         boards=boards,
+        page=page,
     )
 
 
