@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, configfile, events
 from ticker.config import Settings
@@ -27,11 +28,14 @@ from ticker.websocket import RETRY_AFTER, WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+"""Content-Security-Policy, but for who may put a page into a frame."""
+
 SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": f"{POLICY}'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
@@ -47,7 +51,7 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
-        self.page = Page(web_directory())
+        self.page = Page(web_directory(), _embedded(server.origins))
         self.hub = Hub(
             self.boards,
             heartbeat=server.heartbeat,
@@ -124,7 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.ticker = ticker
     app.state.live = WebSocketEndpoint(ticker.hub)
-    app.add_middleware(SecurityHeaders)
+    _add_headers(app, settings.server.origins)
     _add_api(app, ticker)
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
@@ -147,9 +151,9 @@ class App(FastAPI):
 class SecurityHeaders:
     """Adds the headers that every HTTP response has, where it does not have its own."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
+        self._headers = [(k.encode(), v.encode()) for k, v in headers.items()]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass everything on; WebSockets without a look."""
@@ -165,6 +169,23 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _add_headers(app: FastAPI, origins: list[str]) -> None:
+    """Add the headers of every response; ``origins`` are other sites that may read them all."""
+    headers = dict(SECURITY_HEADERS)
+    if origins:
+        headers["cross-origin-resource-policy"] = "cross-origin"
+        app.add_middleware(CORSMiddleware, allow_origins=origins)
+    app.add_middleware(SecurityHeaders, headers=headers)  # outermost: also for preflights
+
+
+def _embedded(origins: list[str]) -> dict[str, str]:
+    """Return the headers of pages that are made for frames: here, and on sites of ``origins``."""
+    return {
+        "content-security-policy": POLICY + " ".join(["'self'", *origins]),
+        "cross-origin-opener-policy": "unsafe-none",  # opened from a frame they stay related to it
+    }
 
 
 def _add_api(app: FastAPI, ticker: Ticker) -> None:
