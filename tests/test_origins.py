@@ -13,8 +13,8 @@ from ticker.app import POLICY, SECURITY_HEADERS
 FRIEND = "https://intranet.example.com"
 OTHER = "http://localhost:3000"
 STRANGER = "https://intranet.example.com.evil.org"
-CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100).replace(
-    "server: {", f"server: {{origins: ['{FRIEND}', '{OTHER}'], "
+CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100, presence="0s").replace(
+    "{heartbeat", f"{{origins: ['{FRIEND}', '{OTHER}'], heartbeat"
 )
 PATHS = ["/app.js", "/api/boards", "/api/boards/b", "/api/feeds", "/healthz", "/"]
 

@@ -58,6 +58,7 @@ class Ticker:
             stall_timeout=server.stall_timeout,
             max_viewers=server.max_viewers,
             boards_per_viewer=server.boards_per_viewer,
+            presence=server.presence,
             page=self.page.version,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
@@ -70,7 +71,7 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.publish_forever(live) for live in self.boards.values()]
         forever += [self.producer.judge_forever(), self.hub.sweep_forever()]
-        forever += [self.lag.measure_forever()]
+        forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for name, feed in self.settings.feeds.items():
             self.schedule.add(name, feed.every, _tick(self.producer, name))

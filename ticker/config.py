@@ -161,6 +161,9 @@ class Server(Strict):
     """Boards that one connection may watch."""
     max_message: Size = 16_000
     """Longest message a viewer may send; a longer one closes it (1009)."""
+    presence: Annotated[Duration, Field(ge=0, le=3600)] = 5.0
+    """A board's viewers are told how many they are, when that changed, at most once in this time;
+    0 for never."""
     origins: list[Origin] = []
     """Other sites, such as `https://intranet.example.com`, whose pages may frame `/embed/` and
     read what is served here."""

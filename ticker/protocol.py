@@ -115,6 +115,11 @@ def status(board: str, feeds: Mapping[str, Any]) -> Frame:
     return _frame(type="status", board=board, feeds=feeds)
 
 
+def viewers(board: str, count: int) -> Frame:
+    """Say how many watch a board."""
+    return _frame(type="viewers", board=board, viewers=count)
+
+
 def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
     """Say that the connection lives, and where its boards are."""
     return _frame(type="heartbeat", at=at, seqs=seqs)
