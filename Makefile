@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
 .PHONY: run test check format bench screenshot clean
 
@@ -31,17 +32,17 @@ screenshot: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot
 
 clean:
-	rm -rf $(VENV) benches/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.run
 

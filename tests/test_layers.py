@@ -16,6 +16,7 @@ LAYERS = [
     {"feeds", "live", "transport", "plain", "viewer"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
+    {"page"},
     {"app"},
     {"server", "tail", "tryout", "load"},
     {"cli"},

@@ -7,13 +7,11 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, configfile, events
 from ticker.config import Settings
@@ -21,6 +19,7 @@ from ticker.feeds.make import make
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
+from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
 from ticker.quality import Quality
@@ -29,15 +28,20 @@ from ticker.websocket import RETRY_AFTER, WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+"""Content-Security-Policy, but for who may put a page into a frame."""
+
 SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": f"{POLICY}'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
+"""What every HTTP response has, unless it says something else itself."""
 
 
 class Ticker:
@@ -47,12 +51,15 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
+        self.page = Page(web_directory(), _embedded(server.origins))
         self.hub = Hub(
             self.boards,
             heartbeat=server.heartbeat,
             stall_timeout=server.stall_timeout,
             max_viewers=server.max_viewers,
             boards_per_viewer=server.boards_per_viewer,
+            presence=server.presence,
+            page=self.page.version,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
@@ -64,7 +71,7 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.publish_forever(live) for live in self.boards.values()]
         forever += [self.producer.judge_forever(), self.hub.sweep_forever()]
-        forever += [self.lag.measure_forever()]
+        forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for name, feed in self.settings.feeds.items():
             self.schedule.add(name, feed.every, _tick(self.producer, name))
@@ -122,9 +129,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.ticker = ticker
     app.state.live = WebSocketEndpoint(ticker.hub)
-    app.add_middleware(SecurityHeaders)
+    _add_headers(app, settings.server.origins)
     _add_api(app, ticker)
-    app.mount("/", Page(directory=web_directory(), html=True), name="web")
+    app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 
 
@@ -142,22 +149,12 @@ class App(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-class Page(StaticFiles):
-    """The page's files: always asked for, by ETag, so that old and new modules never mix."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Return a file, or 304 when the browser has it."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
-
-
 class SecurityHeaders:
-    """Adds the headers that every HTTP response has."""
+    """Adds the headers that every HTTP response has, where it does not have its own."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
+        self._headers = [(k.encode(), v.encode()) for k, v in headers.items()]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass everything on; WebSockets without a look."""
@@ -167,10 +164,29 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._headers]
+                own = list(message.get("headers", []))
+                named = {name for name, _ in own}
+                message["headers"] = own + [h for h in self._headers if h[0] not in named]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _add_headers(app: FastAPI, origins: list[str]) -> None:
+    """Add the headers of every response; ``origins`` are other sites that may read them all."""
+    headers = dict(SECURITY_HEADERS)
+    if origins:
+        headers["cross-origin-resource-policy"] = "cross-origin"
+        app.add_middleware(CORSMiddleware, allow_origins=origins)
+    app.add_middleware(SecurityHeaders, headers=headers)  # outermost: also for preflights
+
+
+def _embedded(origins: list[str]) -> dict[str, str]:
+    """Return the headers of pages that are made for frames: here, and on sites of ``origins``."""
+    return {
+        "content-security-policy": POLICY + " ".join(["'self'", *origins]),
+        "cross-origin-opener-policy": "unsafe-none",  # opened from a frame they stay related to it
+    }
 
 
 def _add_api(app: FastAPI, ticker: Ticker) -> None:
@@ -257,12 +273,6 @@ def _add_api(app: FastAPI, ticker: Ticker) -> None:
     async def config_schema() -> dict[str, Any]:
         """Return the JSON Schema of the config file."""
         return schema
-
-
-def web_directory() -> Path:
-    """Return where the page is: inside the installed package, or beside it in a checkout."""
-    installed = Path(str(resources.files("ticker"))) / "web"
-    return installed if installed.is_dir() else installed.parent.parent / "web"
 
 
 def _board(settings: Settings, name: str) -> LiveBoard:

@@ -7,6 +7,7 @@ sizes in bytes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -47,6 +48,9 @@ FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
+"""As browsers write it (RFC 6454, 6.2), so that texts can be compared."""
+
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
@@ -98,6 +102,16 @@ def _address(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    usual = {"http": ":80", "https": ":443"}.get(value.partition(":")[0], "")
+    if not ORIGIN.fullmatch(value) or value.endswith(usual):
+        raise rule(
+            "expected an origin as browsers write it, such as https://intranet.example.com:8443: "
+            "in small letters, with a port only where it is not the usual one, without a path"
+        )
+    return _address(value)
+
+
 def _existing(value: str, info: ValidationInfo) -> str:
     if info.data.get("format") is None and _suffix(value) not in SUFFIXES:
         raise rule(f"ends in none of {', '.join(SUFFIXES)} (or .gz); name the `format`")
@@ -119,6 +133,7 @@ def _tag(value: Any, key: str, default: str | None) -> str | None:
 # -- the models
 
 HeaderValue = Annotated[Text, AfterValidator(_header)]
+Origin = Annotated[Text, AfterValidator(_origin)]
 
 
 class Strict(BaseModel):
@@ -146,6 +161,12 @@ class Server(Strict):
     """Boards that one connection may watch."""
     max_message: Size = 16_000
     """Longest message a viewer may send; a longer one closes it (1009)."""
+    presence: Annotated[Duration, Field(ge=0, le=3600)] = 5.0
+    """A board's viewers are told how many they are, when that changed, at most once in this time;
+    0 for never."""
+    origins: list[Origin] = []
+    """Other sites, such as `https://intranet.example.com`, whose pages may frame `/embed/` and
+    read what is served here."""
 
 
 class FeedBase(Strict):

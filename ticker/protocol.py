@@ -57,14 +57,18 @@ def ms(seconds: float | None) -> int | None:
 # -- what the server says
 
 
-def welcome(viewer: str, heartbeat: float, boards: Sequence[str]) -> Frame:
-    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are."""
+def welcome(viewer: str, heartbeat: float, boards: Sequence[str], page: str = "") -> Frame:
+    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are.
+
+    ``page`` is the version of the page that the server has.
+    """
     return _frame(
         type="welcome",
         protocol=VERSION,
         viewer=viewer,
         heartbeat=heartbeat,
         boards=boards,
+        page=page,
     )
 
 
@@ -109,6 +113,11 @@ def diff(board: str, *, epoch: str, prev: int, seq: int, at: int, rows: Mapping[
 def status(board: str, feeds: Mapping[str, Any]) -> Frame:
     """Say how far each feed of a board can be trusted."""
     return _frame(type="status", board=board, feeds=feeds)
+
+
+def viewers(board: str, count: int) -> Frame:
+    """Say how many watch a board."""
+    return _frame(type="viewers", board=board, viewers=count)
 
 
 def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
