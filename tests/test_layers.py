@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history"},
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
@@ -23,9 +23,11 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history"}
 PURE_MAY_IMPORT = {
     "__future__",
+    "array",
+    "bisect",
     "collections",
     "dataclasses",
     "enum",

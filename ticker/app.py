@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container, Sequence
+from gzip import compress
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -18,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from ticker import __version__, configfile, events
 from ticker.config import Settings
 from ticker.feeds.make import make
+from ticker.history import History
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
@@ -38,6 +42,12 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+
+HISTORY_ROWS = 200
+"""Most rows in one answer about the past: what a page shows, and a few milliseconds of work."""
+
+COMPRESS_FROM = 1_000
+"""Shorter answers fit into a packet as they are."""
 
 
 class Ticker:
@@ -208,7 +218,26 @@ def _add_api(app: FastAPI, ticker: Ticker) -> None:
         ]
         if (live.etag in known or "*" in known) and not live.told_since_flush:
             return Response(status_code=304, headers=headers)
-        return Response(live.snapshot().text, media_type="application/json", headers=headers)
+        return await _answer(request, live.snapshot().text, headers)
+
+    @app.get("/api/boards/{name}/history", response_model=None)
+    async def history(
+        name: str,
+        request: Request,
+        symbols: Annotated[list[str] | None, Query()] = None,
+        points: Annotated[int | None, Query(ge=2, le=2000)] = None,
+    ) -> Response:
+        """Return the past of a board's rows."""
+        live = ticker.boards.get(name)
+        if live is None:
+            return _problem(404, f"no board '{name[:64]}'")
+        rows = live.board.snapshot().rows
+        asked = islice(rows, HISTORY_ROWS) if symbols is None else _symbols(symbols, rows)
+        wanted = list(asked)
+        if len(wanted) > HISTORY_ROWS:
+            return _problem(400, f"at most {HISTORY_ROWS} symbols at once, got {len(wanted)}")
+        body = orjson.dumps(live.past(wanted, points))
+        return await _answer(request, body, {"cache-control": "no-cache"})
 
     @app.get("/api/feeds")
     async def feeds() -> dict[str, Any]:
@@ -267,6 +296,7 @@ def web_directory() -> Path:
 
 def _board(settings: Settings, name: str) -> LiveBoard:
     board = settings.boards[name]
+    tracked = settings.tracked(name)
     return LiveBoard(
         name,
         epoch=secrets.token_hex(4),
@@ -277,6 +307,7 @@ def _board(settings: Settings, name: str) -> LiveBoard:
         ],
         feeds=board.feeds,
         flush_interval=board.flush,
+        history=History(tracked, board.history) if tracked else None,
     )
 
 
@@ -289,3 +320,27 @@ def _tick(producer: Producer, name: str) -> Any:
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:
+    """Return each symbol that is asked for once: a symbol as it is, other text split at commas."""
+    parts = (part for text in asked for part in ([text] if text in rows else text.split(",")))
+    return dict.fromkeys(filter(None, parts))
+
+
+async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """Return JSON, compressed where that is worth it and the client accepts it."""
+    headers["vary"] = "accept-encoding"
+    if len(body) >= COMPRESS_FROM and _accepts_gzip(request.headers.get("accept-encoding", "")):
+        # in a thread: a large document must not hold up the viewers
+        body = await asyncio.to_thread(compress, body, 5, mtime=0)
+        headers["content-encoding"] = "gzip"
+        if "etag" in headers:  # other bytes of the same state (RFC 9110, 8.8.3)
+            headers["etag"] = f"W/{headers['etag']}"
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    """Whether a client takes gzip: named, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    codings = (coding.replace(" ", "").lower().split(";") for coding in accepted.split(","))
+    return any(c[0] == "gzip" and c[1:] not in (["q=0"], ["q=0.0"]) for c in codings)

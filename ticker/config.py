@@ -428,6 +428,8 @@ class BoardSettings(Strict):
     """The feeds that fill it."""
     flush: Annotated[Duration, Field(ge=0.01, le=60)] = 0.1
     """Changes are published at most once in this time."""
+    history: Annotated[Integer, Field(ge=0, le=2000)] = 240
+    """Points kept of each row's past, for at most 24 hours; 0 keeps none."""
     columns: list[Annotated[Column, BeforeValidator(_column, Text | Column)]] = []
     """Fields to show, in order: a name, or a mapping with `field` and more. Default by what the
     feeds provide."""
@@ -459,6 +461,17 @@ class Settings(Strict):
                 kind=column.kind or known_fields.kind_of(column.field),
                 digits=column.digits,
             )
+
+    def tracked(self, board: str) -> str | None:
+        """Return the field whose past ``board`` keeps, None for none: scores have no curve."""
+        settings = self.boards[board]
+        if settings.layout == "scores" or not settings.history:
+            return None
+        columns = list(self.columns(board))
+        if "last" in self.provided(board) | {column.field for column in columns}:
+            return "last"
+        prices = (column.field for column in columns if column.kind is Kind.PRICE)
+        return next(prices, None)
 
     def provided(self, board: str) -> set[str]:
         """Return the fields that the feeds of ``board`` can fill."""
