@@ -121,6 +121,9 @@ def test_a_full_series_still_reaches_back() -> None:
     found = told(series)
     assert 50 <= len(found) <= 100
     assert found[0][0] - NOW <= STEP_MS * 16
+    fewer = told(series, most=10)
+    assert 5 <= len(fewer) <= 10
+    assert fewer[0] == found[0]
     gaps = [later[0] - earlier[0] for earlier, later in pairwise(found)]
     assert max(gaps[1:-1]) <= STEP_MS * 16
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
@@ -23,7 +23,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
 PURE_MAY_IMPORT = {
     "__future__",
     "array",

@@ -47,6 +47,7 @@ FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
+Keep = Annotated[Duration, Field(ge=0, le=86_400)]
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
@@ -222,14 +223,15 @@ class SimulatedScores(FeedBase):
     """Name of the league."""
     speed: Annotated[Number, Field(gt=0, le=3600)] = 60.0
     """Game seconds per second: at 60 a football match takes two minutes."""
+    keep_finals: Keep = 120.0
+    """How long the result of a game stays after its round has ended."""
 
     @property
     def provides(self) -> set[str]:
         """The fields of a simulated game."""
-        names = (
-            "home away home_score away_score status period periods clock start league last_event"
-        )
-        return set(names.split())
+        teams = ["home", "away", "league", "start"]
+        game = ["home_score", "away_score", "status", "period", "periods", "last_event"]
+        return {*teams, *game, "clock", "clock_rate", "clock_at"}
 
 
 class FieldRule(Strict):
@@ -329,6 +331,8 @@ class PollFeed(RowMapping, FeedBase):
     """Which redirects are followed, at most five."""
     backoff_max: Wait = 300.0
     """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it; 0s: not at all."""
 
     @property
     def deadline(self) -> float:
@@ -377,6 +381,8 @@ class ReplayFeed(RowMapping, FeedBase):
     """Recorded seconds per second."""
     loop: Boolean = False
     """Whether to begin again at the end."""
+    keep_finals: Keep = 0.0
+    """How long the result of a game stays after a record without it; 0s: not at all."""
 
     @cached_property
     def layout(self) -> Literal["csv", "jsonl"]:
