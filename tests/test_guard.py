@@ -70,6 +70,7 @@ TAKEN = {
     "second half": (game(status="break"), game()),
     "final": (game(), game(status="final")),
     "cancelled is played after all": (game(status="cancelled"), game(status="scheduled")),
+    "abandoned goes on after all": (game(status="abandoned"), game(status="live")),
     "postponed": (game(status="scheduled"), game(status="postponed")),
     "words of the source": (game(status="2nd half"), game(status="1st half")),
     "a list as status": (game(), game(status=["live"])),
