@@ -92,11 +92,11 @@ class LiveBoard:
             return False
         self._published = published
         self.at = round(now * 1000)
-        if self.history is not None:
-            self.history.record(self.at, published.rows, self.board.snapshot().rows)
         self.told_since_flush = False
         self._frames.clear()
         self._snapshot = None
+        if self.history is not None:
+            self.history.record(self.at, published.rows, self.board.snapshot().rows)
         return True
 
     def report(self, feed: str, status: FeedStatus) -> bool:
