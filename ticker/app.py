@@ -7,15 +7,15 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, configfile, events
+from ticker import __version__, api
 from ticker.config import Settings
 from ticker.feeds.make import make
+from ticker.history import History
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
@@ -24,7 +24,7 @@ from ticker.producer import Producer
 from ticker.protocol import ms
 from ticker.quality import Quality
 from ticker.schedule import Schedule
-from ticker.websocket import RETRY_AFTER, WebSocketEndpoint
+from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.ticker = ticker
     app.state.live = WebSocketEndpoint(ticker.hub)
     _add_headers(app, settings.server.origins)
-    _add_api(app, ticker)
+    api.add_routes(app, ticker)
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 
@@ -189,94 +189,9 @@ def _embedded(origins: list[str]) -> dict[str, str]:
     }
 
 
-def _add_api(app: FastAPI, ticker: Ticker) -> None:
-    """Add the HTTP addresses."""
-
-    @app.get("/api/boards")
-    async def boards() -> dict[str, Any]:
-        """List the boards."""
-        return {
-            "boards": [
-                {
-                    "name": live.name,
-                    "title": live.title,
-                    "layout": live.layout,
-                    "rows": len(live.board),
-                    "epoch": live.epoch,
-                    "seq": live.seq,
-                    "quality": live.quality.value,
-                    "feeds": list(live.feeds),
-                }
-                for live in ticker.boards.values()
-            ]
-        }
-
-    @app.get("/api/boards/{name}", response_model=None)
-    async def board(name: str, request: Request) -> Response:
-        """Return a board's snapshot message; 304 where the viewer has it already."""
-        live = ticker.boards.get(name)
-        if live is None:
-            return _problem(404, f"no board '{name[:64]}'")
-        headers = {"etag": live.etag, "cache-control": "no-cache"}
-        known = [
-            tag.strip().removeprefix("W/")
-            for tag in request.headers.get("if-none-match", "").split(",")
-        ]
-        if (live.etag in known or "*" in known) and not live.told_since_flush:
-            return Response(status_code=304, headers=headers)
-        return Response(live.snapshot().text, media_type="application/json", headers=headers)
-
-    @app.get("/api/feeds")
-    async def feeds() -> dict[str, Any]:
-        """Say how every feed is."""
-        return {"feeds": ticker.feeds()}
-
-    @app.get("/events", response_model=None)
-    async def event_stream(
-        board: Annotated[list[str], Query(min_length=1)],
-        last_event_id: Annotated[str | None, Header()] = None,
-    ) -> Response:
-        """Send the messages of boards as Server-Sent Events."""
-        unknown = [name for name in board if name not in ticker.boards]
-        if unknown:
-            return _problem(404, f"no board '{unknown[0][:64]}'")
-        if ticker.hub.full:
-            return _problem(503, "no place for another viewer", {"retry-after": str(RETRY_AFTER)})
-        return StreamingResponse(
-            events.stream(ticker.hub, board, last_event_id),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-        )
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """Say that the process lives, and how well: viewers, and how late its loop is."""
-        return {
-            "status": "ok",
-            "version": __version__,
-            "viewers": len(ticker.hub.viewers),
-            "closed": ticker.hub.closed,
-            "loop_lag": ticker.lag.wire(),
-        }
-
-    @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
-        """Say whether viewers may come, and why not."""
-        waiting = ticker.unready()
-        status = "waiting" if waiting else "ready"
-        body = {"status": status, "waiting": waiting}
-        return JSONResponse(body, status_code=503 if waiting else 200)
-
-    schema = configfile.json_schema()
-
-    @app.get("/config.schema.json")
-    async def config_schema() -> dict[str, Any]:
-        """Return the JSON Schema of the config file."""
-        return schema
-
-
 def _board(settings: Settings, name: str) -> LiveBoard:
     board = settings.boards[name]
+    tracked = settings.tracked(name)
     return LiveBoard(
         name,
         epoch=secrets.token_hex(4),
@@ -287,6 +202,7 @@ def _board(settings: Settings, name: str) -> LiveBoard:
         ],
         feeds=board.feeds,
         flush_interval=board.flush,
+        history=History(tracked, board.history) if tracked else None,
     )
 
 
@@ -295,7 +211,3 @@ def _tick(producer: Producer, name: str) -> Any:
         return await producer.tick(name)
 
     return tick
-
-
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status, headers=headers)

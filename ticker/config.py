@@ -48,9 +48,9 @@ FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
+Keep = Annotated[Duration, Field(ge=0, le=86_400)]
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
 """As browsers write it (RFC 6454, 6.2), so that texts can be compared."""
-
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
@@ -243,14 +243,15 @@ class SimulatedScores(FeedBase):
     """Name of the league."""
     speed: Annotated[Number, Field(gt=0, le=3600)] = 60.0
     """Game seconds per second: at 60 a football match takes two minutes."""
+    keep_finals: Keep = 120.0
+    """How long the result of a game stays after its round has ended."""
 
     @property
     def provides(self) -> set[str]:
         """The fields of a simulated game."""
-        names = (
-            "home away home_score away_score status period periods clock start league last_event"
-        )
-        return set(names.split())
+        teams = ["home", "away", "league", "start"]
+        game = ["home_score", "away_score", "status", "period", "periods", "last_event"]
+        return {*teams, *game, "clock", "clock_rate", "clock_at"}
 
 
 class FieldRule(Strict):
@@ -350,6 +351,8 @@ class PollFeed(RowMapping, FeedBase):
     """Which redirects are followed, at most five."""
     backoff_max: Wait = 300.0
     """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it; 0s: not at all."""
 
     @property
     def deadline(self) -> float:
@@ -398,6 +401,8 @@ class ReplayFeed(RowMapping, FeedBase):
     """Recorded seconds per second."""
     loop: Boolean = False
     """Whether to begin again at the end."""
+    keep_finals: Keep = 0.0
+    """How long the result of a game stays after a record without it; 0s: not at all."""
 
     @cached_property
     def layout(self) -> Literal["csv", "jsonl"]:
@@ -449,6 +454,8 @@ class BoardSettings(Strict):
     """The feeds that fill it."""
     flush: Annotated[Duration, Field(ge=0.01, le=60)] = 0.1
     """Changes are published at most once in this time."""
+    history: Annotated[Integer, Field(ge=0, le=2000)] = 240
+    """Points kept of each row's past, for at most 24 hours; 0 keeps none."""
     columns: list[Annotated[Column, BeforeValidator(_column, Text | Column)]] = []
     """Fields to show, in order: a name, or a mapping with `field` and more. Default by what the
     feeds provide."""
@@ -480,6 +487,17 @@ class Settings(Strict):
                 kind=column.kind or known_fields.kind_of(column.field),
                 digits=column.digits,
             )
+
+    def tracked(self, board: str) -> str | None:
+        """Return the field whose past ``board`` keeps, None for none: scores have no curve."""
+        settings = self.boards[board]
+        if settings.layout == "scores" or not settings.history:
+            return None
+        columns = list(self.columns(board))
+        if "last" in self.provided(board) | {column.field for column in columns}:
+            return "last"
+        prices = (column.field for column in columns if column.kind is Kind.PRICE)
+        return next(prices, None)
 
     def provided(self, board: str) -> set[str]:
         """Return the fields that the feeds of ``board`` can fill."""

@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 
 import brotli
+import rcssmin
+import rjsmin
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -42,6 +44,9 @@ TYPES = {
 PACKED_ALREADY = {".ico", ".png", ".woff2"}
 CODINGS = ("br", "gzip")
 """Content codings, the smaller first."""
+
+SHORTENED = {".css": rcssmin.cssmin, ".js": rjsmin.jsmin}
+"""What takes comments and white space out of a file: a third of its bytes. Names stay."""
 
 _REFERENCE = re.compile(r'(?<==")\.\.?/[^"?#]+')
 _CODING = re.compile(
@@ -88,7 +93,7 @@ class Page:
 
     def __init__(self, directory: Path, embedded: dict[str, str] | None = None) -> None:
         contents = {file.relative_to(directory).as_posix(): file for file in _files(directory)}
-        read = {path: file.read_bytes() for path, file in sorted(contents.items())}
+        read = {path: _read(path, file) for path, file in sorted(contents.items())}
         self.version = _version(read)
         self._plain: dict[str, File] = {}
         self._kept: dict[str, File] = {}
@@ -165,6 +170,15 @@ def _files(directory: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") or part == "node_modules" for part in parts)
         if file.is_file() and not hidden and not file.match("package*.json"):
             yield file
+
+
+def _read(path: str, file: Path) -> bytes:
+    """Return what is sent of a file: scripts and styles without what only people read."""
+    content = file.read_bytes()
+    shorten = SHORTENED.get(file.suffix)
+    if shorten is None or ".min." in path:
+        return content
+    return str(shorten(content.decode())).encode()
 
 
 def _version(contents: dict[str, bytes]) -> str:
