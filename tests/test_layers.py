@@ -16,7 +16,7 @@ LAYERS = [
     {"feeds", "live", "transport", "plain", "viewer"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
-    {"page"},
+    {"page", "bundle"},
     {"app", "api"},
     {"server", "tail", "tryout", "load"},
     {"cli"},

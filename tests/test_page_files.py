@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from ticker.page import Page, best, web_directory
 
 WEB = web_directory()
 SCRIPT = (WEB / "app.js").read_bytes()
+MODULE = (WEB / "client.js").read_bytes()
+SHORT = _FOR_PEOPLE.sub(b"", MODULE)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +80,15 @@ def test_a_form_that_is_not_there_is_not_chosen() -> None:
 @pytest.mark.parametrize("folder", ["/", "kept"])
 def test_every_coding_holds_the_same_file(server: Running, folder: str) -> None:
     """Brotli, gzip and plain; each has a tag of its own, and caches know what it depends on."""
-    path = kept(server, "app.js") if folder == "kept" else "/app.js"
+    path = kept(server, "client.js") if folder == "kept" else "/client.js"
     unpack = {"br": brotli.decompress, "gzip": gzip.decompress, "identity": bytes}
+    wanted = MODULE if folder == "/" else SHORT
     tags, sizes = set(), []
     for coding in unpack:
         response = raw(server, path, Accept_Encoding=coding)
         assert response.headers.get("content-encoding", "identity") == coding
         assert response.headers["vary"] == "accept-encoding"
-        assert unpack[coding](response.content) == SCRIPT
+        assert unpack[coding](response.content) == wanted
         tags.add(response.headers["etag"])
         sizes.append(len(response.content))
     assert len(tags) == 3
@@ -160,17 +164,25 @@ def test_html_refers_to_files_that_are_kept(server: Running) -> None:
         assert server.get(reference[1:]).status_code == 200
 
 
+def test_the_first_script_has_all_that_it_imports_in_it(server: Running) -> None:
+    """One request instead of thirty; at its plain address it is as it was written."""
+    script = server.get(kept(server, "app.js")).text
+    assert "class BoardStore" in script
+    assert not re.search(r"^(import|export)\b(?!\()", script, re.MULTILINE)
+    assert server.get("/app.js").content == SCRIPT
+
+
 def test_every_import_of_a_module_is_there(server: Running) -> None:
-    """From the first script on, each module finds what it imports beside it."""
+    """From the first script on, each module finds what it imports, also what it imports later."""
     waiting, seen = ["app.js"], set()
     while waiting:
         file = waiting.pop()
         seen.add(file)
-        response = server.get(kept(server, file))
-        assert response.status_code == 200, file
-        imported = re.findall(r'(?:from|import) "\./([^"]+)"', response.text)
-        waiting += [name for name in imported if name not in seen]
-    assert "protocol.js" in seen
+        assert server.get(kept(server, file)).status_code == 200, file
+        imported = re.findall(r'(?:from |import )"(\.[^"]+)"', server.get(f"/{file}").text)
+        found = {posixpath.normpath(posixpath.join(posixpath.dirname(file), i)) for i in imported}
+        waiting += found - seen
+    assert "core/protocol.js" in seen
 
 
 def test_only_references_to_files_are_renamed(tmp_path: Path) -> None:
