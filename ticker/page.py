@@ -46,7 +46,9 @@ PACKED_ALREADY = {".ico", ".png", ".woff2"}
 CODINGS = ("br", "gzip")
 """Content codings, the smaller first."""
 
-_FOR_PEOPLE = re.compile(rb"^[ \t]*(?:/\*.*?\*/[ \t]*\n|//[^\n]*\n)|^[ \t]+", re.DOTALL | re.MULTILINE)
+_FOR_PEOPLE = re.compile(
+    rb"^[ \t]*(?:/\*.*?\*/[ \t]*\n|//[^\n]*\n)|^[ \t]+", re.DOTALL | re.MULTILINE
+)
 """Comments on lines of their own, and indentation: a third of the bytes of a script or style. In
 this project no text goes over the end of a line."""
 
@@ -113,6 +115,11 @@ class Page:
                 self._kept[kept] = File(path, _shortened(path, joined.get(path, content)))
         if "index.html" in self._plain:
             self._plain[""] = self._plain["index.html"]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address at which browsers keep a file."""
+        return list(self._kept)
 
     async def respond(self, request: Request) -> Response:
         """Answer a GET or HEAD for the path parameter ``path``."""

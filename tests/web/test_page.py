@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -437,13 +435,6 @@ def test_only_the_status_region_is_live(serve: Serve, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("Paused", timeout=SOON)
     regions = page.locator("[aria-live], [role=status], [role=alert], [role=log], output")
     assert regions.count() == 1
-
-
-def test_the_page_is_small(serve: Serve) -> None:
-    """All files of the page together are below 40 KB when compressed."""
-    web = Path(__file__).parents[2] / "web"
-    files = [file for file in web.rglob("*.*") if file.suffix in {".html", ".css", ".js", ".svg"}]
-    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 40_000
 
 
 @pytest.mark.skipif("TICKER_SCREENSHOT" not in os.environ, reason="TICKER_SCREENSHOT names no path")
