@@ -77,7 +77,7 @@ def test_the_examples_are_what_the_server_makes() -> None:
                 protocol.status("b", {}).text,
                 protocol.viewers("b", 1).text,
                 protocol.heartbeat(1, {}).text,
-                protocol.error(ErrorCode.LIMIT, "m").text,
+                protocol.error(ErrorCode.LIMIT, "m", "b").text,
                 protocol.goodbye(CloseCode.DRAINING, (0, 1)).text,
                 protocol.pong(1).text,
             ),

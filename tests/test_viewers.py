@@ -187,6 +187,7 @@ def test_an_unknown_board_is_told_and_the_connection_goes_on(server: Running) ->
             "type": "error",
             "code": "unknown_board",
             "message": "no board 'nope'",
+            "board": "nope",
         }
         viewer.wait("snapshot")
         viewer.send(type="subscribe", board="<b>")
@@ -245,7 +246,9 @@ def test_too_many_boards_are_refused() -> None:
     with quiet_server() as server:
         server.ticker.hub._boards_per_viewer = 1
         with server.follow("b", "c") as viewer:
-            assert viewer.wait("error")["code"] == "limit"
+            refused = viewer.wait("error")
+            assert refused["code"] == "limit"
+            assert refused["board"]
             viewer.send(type="subscribe", board="b")
             viewer.wait("snapshot")
 

@@ -125,9 +125,10 @@ def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
     return _frame(type="heartbeat", at=at, seqs=seqs)
 
 
-def error(code: ErrorCode, message: str) -> Frame:
-    """Say that a message was not carried out."""
-    return _frame(type="error", code=code.value, message=message)
+def error(code: ErrorCode, message: str, board: str | None = None) -> Frame:
+    """Say that a message was not carried out; ``board`` is the one it was about, if any."""
+    about = {} if board is None else {"board": board}
+    return _frame(type="error", code=code.value, message=message, **about)
 
 
 def goodbye(code: CloseCode, retry: tuple[float, float]) -> Frame:

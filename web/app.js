@@ -64,8 +64,9 @@ let addressTimer = 0;
 /** Takes note of what the server says beside the rows. */
 function received(message) {
   if (message.type === "welcome") welcomed(message);
-  if (message.type === "error") problem = format.text(message.message ?? message.code);
-  if (message.type === "snapshot" || message.type === "diff") problem = "";
+  const isHere = message.board === undefined || message.board === current?.name;
+  if (message.type === "error" && isHere) problem = format.text(message.message ?? message.code);
+  if ((message.type === "snapshot" || message.type === "diff") && isHere) problem = "";
   request();
 }
 

@@ -143,6 +143,24 @@ def test_an_unknown_board_is_named(serve: Serve, page: Page) -> None:
     expect(page.locator("#state-words")).to_have_text("Live")
 
 
+def test_a_board_that_is_removed_while_it_is_watched_says_so(
+    serve: Serve, page: Page, complaints: Complaints
+) -> None:
+    """After a restart without it the page stays up, with old rows that look old."""
+    server = serve({"nyse": PRICES}, {"stocks": {"feeds": ["nyse"]}, "other": {"feeds": ["nyse"]}})
+    page.goto(f"{server.url}#/stocks")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    server.stop()
+    server.configure({"nyse": PRICES}, {"renamed": {"feeds": ["nyse"]}})
+    server.start()
+    expect(page.locator("#state-words")).to_have_text("no board 'stocks'", timeout=30_000)
+    expect(page.locator("#board")).to_have_attribute("data-live", "no")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_role("link", name="renamed").click()
+    expect(page.locator("#state-words")).to_have_text("Live")
+    complaints.clear()  # the browser tells of each refused connection
+
+
 def test_markup_and_long_text_are_text(serve: Serve, source: Source, page: Page) -> None:
     """Markup, right-to-left text, emoji and long names are shown as they are, and nothing else."""
     markup = "<img src=x onerror=alert(1)><b>B</b>"

@@ -49,7 +49,7 @@ export class Status {
     const said = problem || format.stateWords(state, board, Date.now());
     write(this.#ui.words, said === "Live" ? words.rateWords(rate) : said);
     mark(this.#ui.state, "kind", problem ? "closed" : isPaused ? "paused" : state.kind);
-    mark(this.#ui.board, "live", state.kind === "live" ? "yes" : "no");
+    mark(this.#ui.board, "live", state.kind === "live" && !problem ? "yes" : "no");
     write(this.#ui.pause, state.paused ? "Resume" : "Pause");
     this.#ui.reconnect.hidden = !["waiting", "offline", "closed"].includes(state.kind);
     this.#paintFacts(store, state.kind === "live" && !problem);
