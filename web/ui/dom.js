@@ -32,3 +32,20 @@ export function mark(element, name, value) {
   if (value) element.dataset[name] = value;
   else delete element.dataset[name];
 }
+
+/** Loads a style sheet once; resolves when it is in effect, or cannot be had: what it styles works without it. */
+export function loadStyle(url) {
+  const known = [...document.styleSheets].some(({ href }) => href === url.href);
+  if (known) return Promise.resolve();
+  const link = make("link");
+  link.rel = "stylesheet";
+  link.href = url.href;
+  document.head.append(link);
+  return new Promise((resolve) => {
+    link.addEventListener("load", () => resolve());
+    link.addEventListener("error", () => {
+      link.remove(); // the next call tries again
+      resolve();
+    });
+  });
+}
