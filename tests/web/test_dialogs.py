@@ -220,6 +220,35 @@ def test_a_sample_has_its_own_colours(
     assert page.evaluate(colours, "td[data-direction=down]") == [downs[2]]
 
 
+CONTRASTS = """(colours) => {
+    document.documentElement.dataset.colours = colours;
+    const probe = document.body.appendChild(document.createElement("i"));
+    const rgb = (name) => {
+        probe.style.color = `var(--${name})`;
+        return getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255);
+    };
+    const light = (name) => rgb(name)
+        .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const grounds = ["ground", "surface", "raised"].map(light);
+    return ["up", "down"].flatMap((name) => grounds.map((g) => ratio(light(name), g)));
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colours", ["green-red", "blue-orange", "red-up"])
+def test_up_and_down_can_be_read(
+    visit: Callable[..., None], new_page: NewPage, scheme: str, colours: str
+) -> None:
+    """Every choice of colours has a contrast of 4.5 on every ground (WCAG 2.2, 1.4.3)."""
+    page = new_page(color_scheme=scheme)
+    visit(page)
+    ratios = page.evaluate(CONTRASTS, colours)
+    assert len(ratios) == 6
+    assert min(ratios) >= 4.5
+
+
 def test_full_storage_is_told(opened: Open) -> None:
     """When a choice cannot be kept, the settings say so in words."""
     dialog = opened("settings-dialog")

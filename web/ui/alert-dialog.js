@@ -16,7 +16,7 @@ class AlertDialog {
   #context;
   #store;
   #symbol;
-  #lists = make("div");
+  #lists = make("div", "parts");
 
   constructor(context, store, symbol) {
     this.#context = context;
@@ -97,8 +97,8 @@ class AlertDialog {
     const own = alerts.of(this.#store.name, this.#symbol);
     const others = alerts.all.filter((alert) => !own.includes(alert));
     this.#lists.replaceChildren(
-      ...(own.length > 0 ? [section("Of this row", this.#items(own))] : []),
-      ...(others.length > 0 ? [section("Of other rows", this.#items(others))] : []),
+      ...(own.length > 0 ? [section("This row", this.#items(own))] : []),
+      ...(others.length > 0 ? [section("Other rows", this.#items(others))] : []),
     );
   }
 

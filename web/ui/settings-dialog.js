@@ -38,7 +38,6 @@ export function open({ settings }) {
     "Settings",
     problem,
     choice("Updates", RATES, settings.get("rate"), (value) => set("rate", value)),
-    make("p", "hint", "With fewer updates each one brings the newest values: it saves power and data."),
     choice("Colours for up and down", colours, settings.get("colours"), (value) => set("colours", value)),
     density(settings, set),
     section("Alerts", sound(settings, set), ...notifications(settings, set)),
