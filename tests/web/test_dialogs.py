@@ -167,6 +167,55 @@ def test_a_dialog_fits_and_moves_nothing(
     expect(dialog.get_by_role("button", name="Close", exact=True)).to_be_in_viewport(ratio=1)
 
 
+ABSURD = """(symbol) => {
+    const row = {last: 1e300, home: "W".repeat(200), away: "שלום", status: "live"};
+    parts.store.rows.set(symbol, row);
+    parts.context.alerts.add(parts.store.name, symbol, 2e300, row);
+    parts.context.alerts.add("<b>board</b>", symbol, 1e-12, row);
+    parts.context.lists.create(parts.store.name, "W".repeat(64));
+    parts.context.lists.toggle(parts.store.name, symbol);
+    const open = (name, ...more) => parts.load(`./ui/${name}.js`).then((module) =>
+        module.open(parts.context, parts.store, ...more));
+    window.openers = {
+        "alert-dialog": () => open("alert-dialog", symbol),
+        "view-dialog": () => open("view-dialog", {symbols: [symbol, "GONE"]}),
+    };
+}"""
+
+
+@pytest.mark.parametrize("board", ["stocks", "games"])
+@pytest.mark.parametrize("name", ["alert-dialog", "view-dialog"])
+@pytest.mark.parametrize("symbol", ["W" * 200, "שלום 🚀", "<b>bold</b>"])
+def test_absurd_names_fit_and_stay_text(
+    visit: Callable[..., None], new_page: NewPage, board: str, name: str, symbol: str
+) -> None:
+    """Long, right-to-left and marked-up names are text and fit into the narrowest screen."""
+    page = new_page(viewport={"width": 320, "height": 640})
+    visit(page, board)
+    page.evaluate(ABSURD, symbol)
+    page.evaluate("name => openers[name]()", name)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    if name == "alert-dialog":
+        expect(dialog).to_have_accessible_name(f"Alerts of {symbol}")
+        expect(dialog.locator("li")).to_have_count(2)
+    body = dialog.locator(".panel-body")
+    assert body.evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+    assert dialog.locator("b, img").count() == 0
+    expect(dialog.get_by_role("button", name="Close", exact=True)).to_be_in_viewport(ratio=1)
+
+
+def test_a_row_that_has_gone_gets_no_alert(opened: Open) -> None:
+    """When the row goes while its dialog is open, setting a level says that there is no price."""
+    dialog = opened("alert-dialog")
+    dialog.page.evaluate("parts.store.rows.delete('AAPL')")
+    level = dialog.get_by_label("Tell me when the price reaches")
+    level.fill("7")
+    dialog.get_by_role("button", name="Set alert").click()
+    expect(level).to_have_accessible_description("There is no price to compare with now")
+    expect(dialog.locator("li")).to_have_count(0)
+
+
 def test_opening_twice_opens_one(opened: Open) -> None:
     """A key pressed twice while a dialog loads opens it once."""
     dialog = opened("help-dialog")

@@ -111,8 +111,7 @@ class AlertDialog {
     const board = alert.board === this.#store.name ? "" : ` (${alert.board})`;
     const words = make("span", "", promise(alert) + board + state);
     words.dir = "auto";
-    const remove = button("Remove", () => this.#remove(alert, remove));
-    remove.setAttribute("aria-label", `Remove: ${promise(alert)}`);
+    const remove = button("Remove", () => this.#remove(alert, remove), `Remove: ${promise(alert)}`);
     return make("li", "", words, remove);
   }
 

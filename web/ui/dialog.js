@@ -2,10 +2,20 @@
  * The frame that all dialogs share, and the few controls they are made of.
  * @module dialog
  */
-import { loadStyle, make, mark, write } from "./dom.js";
+import { loadStyle, make, mark, write, writeCut } from "./dom.js";
 
 /** What is focused first: the first control, and of radio buttons the one that is chosen. */
 const FIRST = ":is(input, select, button, textarea):not(:disabled, [type=radio]:not(:checked))";
+
+let styled = null;
+
+/** Loads the style sheet of dialogs and messages once; where it cannot be had, they work without it. */
+export function style() {
+  styled ??= loadStyle(new URL("./dialogs.css", import.meta.url)).catch(() => {
+    styled = null; // the next dialog tries again
+  });
+  return styled;
+}
 
 let made = 0;
 const newId = () => `control-${(made += 1)}`;
@@ -15,13 +25,12 @@ const newId = () => `control-${(made += 1)}`;
  * @returns {Promise<HTMLDialogElement|null>} null when a dialog is open already.
  */
 export async function show(title, ...content) {
-  await loadStyle(new URL("./dialogs.css", import.meta.url));
+  await style();
   if (document.querySelector("dialog.panel")) return null;
-  const heading = make("h2", "", title);
+  const heading = make("h2");
+  writeCut(heading, title);
   heading.id = newId();
-  heading.dir = "auto";
-  const close = button("✕", () => dialog.close());
-  close.setAttribute("aria-label", "Close");
+  const close = button("✕", () => dialog.close(), "Close");
   const body = make("div", "panel-body", ...content);
   const dialog = make("dialog", "panel", make("header", "", heading, close), body);
   dialog.setAttribute("aria-labelledby", heading.id);
@@ -50,9 +59,11 @@ function keepVoice(dialog) {
   dialog.addEventListener("close", () => document.body.append(voice));
 }
 
-export function button(words, run, className = "") {
-  const element = make("button", className, words);
+/** A button; `name` is what it is called where its words alone do not say it. */
+export function button(words, run, name = "") {
+  const element = make("button", "", words);
   element.type = "button";
+  if (name) element.setAttribute("aria-label", name);
   element.addEventListener("click", run);
   return element;
 }

@@ -33,19 +33,17 @@ export function mark(element, name, value) {
   else delete element.dataset[name];
 }
 
-/** Loads a style sheet once; resolves when it is in effect, or cannot be had: what it styles works without it. */
+/** Loads a style sheet; resolves when it applies, rejects when it cannot be had. */
 export function loadStyle(url) {
-  const known = [...document.styleSheets].some(({ href }) => href === url.href);
-  if (known) return Promise.resolve();
   const link = make("link");
   link.rel = "stylesheet";
-  link.href = url.href;
-  document.head.append(link);
-  return new Promise((resolve) => {
+  link.href = url;
+  return new Promise((resolve, reject) => {
     link.addEventListener("load", () => resolve());
     link.addEventListener("error", () => {
-      link.remove(); // the next call tries again
-      resolve();
+      link.remove();
+      reject(new Error(`${url} cannot be loaded`));
     });
+    document.head.append(link);
   });
 }

@@ -2,7 +2,8 @@
  * Short messages in a corner, for those who see; for those who listen, the same words go to the page's one voice.
  * @module toasts
  */
-import { loadStyle, make } from "./dom.js";
+import { button, style } from "./dialog.js";
+import { make } from "./dom.js";
 
 /** More at once would cover the page; the oldest goes first: it had the most time, and was said aloud. */
 const MOST = 3;
@@ -69,7 +70,7 @@ export class Toasts {
     this.element.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => this.#look());
     for (const type of ["toggle", "close"]) document.addEventListener(type, () => this.#place(), true);
-    loadStyle(new URL("./dialogs.css", import.meta.url));
+    style();
     this.#place();
   }
 
@@ -99,22 +100,12 @@ export class Toasts {
   #make(words, action, toast) {
     const text = make("p", "", words);
     text.dir = "auto";
-    const buttons = [];
-    const add = (label, name, run) => {
-      const button = make("button", "", label);
-      button.type = "button";
-      button.setAttribute("aria-label", name);
-      button.addEventListener("click", run);
-      buttons.push(button);
+    const act = () => {
+      this.#remove(toast);
+      action.run();
     };
-    if (action) {
-      add(action.label, `${action.label}: ${words}`, () => {
-        this.#remove(toast);
-        action.run();
-      });
-    }
-    add("✕", `Dismiss: ${words}`, () => this.#remove(toast));
-    return make("li", "toast", text, ...buttons);
+    const actions = action ? [button(action.label, act, `${action.label}: ${words}`)] : [];
+    return make("li", "toast", text, ...actions, button("✕", () => this.#remove(toast), `Dismiss: ${words}`));
   }
 
   /** Takes a message away; focus that was in it goes to the next one, or where it came from. */

@@ -12,6 +12,9 @@ import { density } from "./settings-dialog.js";
 /** Lines of an import that are told one by one; the others are counted. */
 const MOST_PROBLEMS = 10;
 
+/** Columns that are drawn and have no value of their own. */
+const PICTURES = ["trend", "range"];
+
 /** Opens what can be chosen for a board; `view` knows which rows are shown, in which order. */
 export function open(context, store, view) {
   const parts = [new ListsPart(context, store), new ColumnsPart(context, store)];
@@ -41,15 +44,12 @@ class ColumnsPart {
     this.element.hidden = this.all.length === 0;
   }
 
-  /** Every column of the table, in its order. @returns {{field: string, label: string, shown: boolean}[]} */
+  /** Every column of the table, in its order. @returns {{field: string, label: string, kind: string, shown: boolean}[]} */
   get all() {
     if (this.#store.layout === "scores") return [];
-    const { order = [], hidden = [] } = this.#saved[this.#store.name] ?? {};
-    const place = new Map(order.map((field, i) => [field, i]));
-    return planned
-      .plan(this.#store)
-      .map(({ field, label: words }) => ({ field, label: words, shown: !hidden.includes(field) }))
-      .sort((a, b) => (place.get(a.field) ?? Infinity) - (place.get(b.field) ?? Infinity) || 0);
+    const [saved, board] = [this.#saved, this.#store.name];
+    const choice = Object.hasOwn(saved, board) ? saved[board] : undefined;
+    return planned.available?.(this.#store, choice) ?? arranged(planned.plan(this.#store), choice);
   }
 
   reset() {
@@ -86,8 +86,7 @@ class ColumnsPart {
     });
     box.dir = "auto";
     const move = (sign, name, to) => {
-      const element = button(sign, () => this.#move(i, to));
-      element.setAttribute("aria-label", `Move ${column.label} ${name}`);
+      const element = button(sign, () => this.#move(i, to), `Move ${column.label} ${name}`);
       element.disabled = to < 0 || to >= columns.length;
       return element;
     };
@@ -104,6 +103,13 @@ class ColumnsPart {
     (same.disabled ? (same === up ? down : up) : same).focus();
     this.#context.say(`${columns[to].label} is column ${to + 1} of ${columns.length}`);
   }
+}
+
+/** The columns of a board as a person chose them. */
+function arranged(columns, { order, hidden } = { order: [], hidden: [] }) {
+  const place = ({ field }) => (order.includes(field) ? order.indexOf(field) : order.length);
+  const all = columns.map((column) => ({ ...column, shown: !hidden.includes(column.field) }));
+  return all.sort((a, b) => place(a) - place(b));
 }
 
 /** The list the board is narrowed to, and what can be done with lists. */
@@ -248,11 +254,10 @@ function copying(context, store, view, columns) {
 
 /** The columns that are shown; a board of scores has none, so there every field is one. */
 function tableColumns(columns, rows) {
-  const shown = columns.filter((column) => column.shown);
-  const fields = new Set(rows.flatMap((row) => Object.keys(row)));
-  const all = [...fields].map((field) => ({ field, label: field }));
+  const fields = new Set(["symbol", ...rows.flatMap((row) => Object.keys(row))]);
+  if (columns.length === 0) return [...fields].map((field) => ({ field, label: field }));
   const names = fields.has("name") ? [{ field: "name", label: "Name" }] : [];
-  if (columns.length === 0) return [{ field: "symbol", label: "symbol" }, ...all.filter(({ field }) => field !== "symbol")];
+  const shown = columns.filter((column) => column.shown && !PICTURES.includes(column.kind));
   return [{ field: "symbol", label: "Symbol" }, ...names, ...shown];
 }
 
