@@ -41,9 +41,10 @@ const context = {
   client,
   request,
   now: () => client.now(),
+  go,
   open: (symbol) => go(current.name, symbol),
   say: (words) => announcer.say(words),
-  toast: async (...message) => (await load("toasts"))?.toast(context, ...message),
+  toast,
   alert: (symbol) => openDialog("alert-dialog", current, symbol),
 };
 const nav = new Nav(at("boards"));
@@ -55,6 +56,7 @@ let current = null;
 let view = null;
 let drawer = null;
 let alarms = null;
+let toasts = null;
 let opening = ""; // the symbol whose drawer the address asks for
 let problem = "";
 let lastKind = "idle";
@@ -100,8 +102,7 @@ function paint(now) {
   feeds.paint(current);
   const title = current?.title ?? "Boards";
   writeCut(ui.title, title);
-  const badge = alarms?.badge ?? "";
-  document.title = `${badge}${title} – ticker`;
+  document.title = `${toasts?.unseen ? `(${toasts.unseen}) ` : ""}${title} – ticker`;
 }
 
 function paintRows(now) {
@@ -150,7 +151,7 @@ function show(name) {
   problem = nav.knows(name) ? "" : `There is no board named ${name}`;
   current = nav.knows(name) ? client.watch(name) : null;
   current?.touch();
-  if (before !== undefined && !alarms?.boards.has(before)) client.unwatch(before);
+  if (before !== undefined && !alarms?.boards.includes(before)) client.unwatch(before);
   client.resume(); // a board is chosen in order to be seen
   drawer?.close();
   view = null;
@@ -197,15 +198,18 @@ async function openDrawer(symbol) {
   if (part === undefined || !current?.ready || route.parse(location).symbol !== symbol) return;
   if (drawer === null) {
     drawer = new part.Drawer(context);
-    drawer.onclose = () => {
-      const shown = drawer.symbol;
-      go(current.name);
-      view?.focus(shown);
+    drawer.onclose = (shown) => {
+      if (route.parse(location).symbol === shown) go(current.name);
+      view?.focus?.(shown);
     };
-    document.body.append(drawer.element);
   }
-  if (current.rows.has(symbol)) drawer.show(current, symbol);
-  else notice(`There is no row ${symbol} on this board.`);
+  drawer.show(current, symbol);
+}
+
+async function toast(...message) {
+  const part = await load("toasts");
+  toasts ??= part ? new part.Toasts(context, request) : null;
+  toasts?.show(...message);
 }
 
 /** Watches for alerts, on whatever board they are, as long as there are any. */
@@ -231,7 +235,7 @@ function nextRate() {
 
 function escape() {
   if (document.activeElement === toolbar.field) toolbar.leave(view);
-  else if (drawer?.symbol) drawer.close();
+  else drawer?.close();
 }
 
 const focused = () => drawer?.symbol || view?.focused;
@@ -281,7 +285,7 @@ async function readBoards(attempt = 0) {
 }
 
 client.listen((message) => (message === null ? changed(client.state) : received(message)));
-client.follow(window, document, isKiosk ? undefined : () => !alarms?.boards.size);
+client.follow(window, document, isKiosk ? undefined : () => !alarms?.boards.length);
 for (const name of ["colours", "density", "rate"]) settings.on(name, applySettings);
 for (const name of ["lists", "list", "liveOnly"]) settings.on(name, request);
 settings.on("alerts", watchAlerts);

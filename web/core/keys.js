@@ -10,7 +10,7 @@ export const KEYS = [
   ["r", "rate", "Next update rate: live, 1 s, 5 s, 30 s"],
   ["s", "star", "Star the row in focus"],
   ["a", "alert", "Set an alert on the row in focus"],
-  ["v", "view", "Columns, lists and export"],
+  ["c", "view", "Columns, lists and export"],
   ["l", "running", "Running games only"],
   ["f", "feeds", "Feeds and their state"],
   [",", "settings", "Settings"],

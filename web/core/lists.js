@@ -21,7 +21,7 @@ const STARS = "Starred";
 const FORMAT = "ticker lists 1";
 
 /** Text that could be taken for something else is written as a JSON string. */
-const isPlain = (text) => text !== "" && text.trim() === text && !/^[#"]|[\p{Cc}\u2028\u2029]/u.test(text);
+const isPlain = (text) => text !== "" && text.trim() === text && !/^[#"]|\p{Cc}/u.test(text);
 const written = (text) => (isPlain(text) ? text : JSON.stringify(text));
 
 export const label = (name) => name || STARS;
