@@ -67,7 +67,8 @@ TRIAL = """async () => {
     let frame = 0;
     const paint = now => {
         frame = 0;
-        if (trial.store) trial.drawer.paint(trial.store, trial.store.take(), now);
+        if (!trial.store || trial.isPaused) return;
+        trial.drawer.paint(trial.store, trial.store.take(), now);
     };
     const request = () => { frame ||= requestAnimationFrame(paint); };
     trial.drawer = new Drawer({
@@ -384,6 +385,20 @@ def test_a_range_shows_the_end(serve: Serve, source: Source, page: Page) -> None
         until(page, f"uPlot.last.data[1][0] === {first}")
         expect(drawer.locator(".ranges [aria-pressed=true]")).to_have_count(1)
     until(page, "uPlot.last.data[0][0] < Date.now() - 7_000_000")
+
+
+def test_a_paused_page_draws_what_is_asked_for(serve: Serve, source: Source, page: Page) -> None:
+    """While the page paints nothing, a chart that is opened is drawn, and so is another range."""
+    now = int(time.time() * 1000)
+    ready(page, stocks(serve, feed(source([row("A", 9.0)]))))
+    page.route(HISTORY, answer([now - 7_200_000, now - 1_200_000], [1.0, 2.0]))
+    page.evaluate("trial.store = trial.client.watch('stocks')")
+    until(page, "trial.store.ready")
+    page.evaluate("trial.isPaused = true")
+    drawer = show(page, "A")
+    until(page, "window.uPlot?.last?.data[1][0] === 1")
+    drawer.get_by_role("button", name="15 min").click()
+    until(page, "uPlot.last.data[1][0] === 2")
 
 
 def test_the_cursor_follows_the_keys(serve: Serve, source: Source, page: Page) -> None:
