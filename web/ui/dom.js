@@ -32,3 +32,15 @@ export function mark(element, name, value) {
   if (value) element.dataset[name] = value;
   else delete element.dataset[name];
 }
+
+/** Loads a style sheet; resolves when it applies. */
+export function loadStyle(url) {
+  const link = make("link");
+  link.rel = "stylesheet";
+  link.href = url;
+  return new Promise((resolve, reject) => {
+    link.onload = () => resolve();
+    link.onerror = () => reject(new Error(`no style sheet at ${url}`));
+    document.head.append(link);
+  });
+}
