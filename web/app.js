@@ -216,5 +216,15 @@ ui.filter.addEventListener("input", () => {
 });
 window.addEventListener("hashchange", route);
 setInterval(request, PAINT_MS);
-client.follow(window, document, () => true);
+const isWall = new URLSearchParams(location.search).has("kiosk");
+client.follow(window, document, () => !isWall);
 load();
+if (isWall) {
+  const show = (board) => {
+    history.replaceState(null, "", `#/${encodeURIComponent(board)}`);
+    route();
+  };
+  import("./ui/kiosk.js").then(({ start }) =>
+    start({ client, now: () => client.now() }, { show, boards: () => boards.map(({ name }) => name) }),
+  );
+}
