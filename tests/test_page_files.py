@@ -156,7 +156,7 @@ def test_html_refers_to_files_that_are_kept(server: Running) -> None:
     html = server.get("/").text
     assert html == server.get("/index.html").text
     references = re.findall(r'<(?:link|script)[^>]* (?:href|src)="([^"]+)"', html)
-    assert len(references) == 3, "icon, style and script"
+    assert len(references) == 4, "icon, style and two scripts"
     for reference in references:
         assert reference.startswith(f"./static/{server.ticker.page.version}/")
         assert server.get(reference[1:]).status_code == 200

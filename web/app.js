@@ -300,4 +300,10 @@ setInterval(request, PAINT_MS);
 toolbar.clear(route.parse(location).filter);
 readBoards();
 watchAlerts();
-if (isKiosk) load("kiosk").then((part) => part?.start(context, { show: go, boards: () => nav.entries }));
+if (isKiosk) {
+  const showOnWall = (board) => {
+    history.replaceState(null, "", `${location.pathname}${location.search}${route.hash(board)}`);
+    follow();
+  };
+  load("kiosk").then((part) => part?.start(context, { show: showOnWall, boards: () => nav.entries.map(({ name }) => name) }));
+}
