@@ -27,7 +27,7 @@ START = 1_767_605_400_000
 
 FIELDS = ("name", "last", "change", "change_pct", "volume", "previous_close", "high", "low", "note")
 
-# Stands for the library: keeps what it is given, and tells its owner of cursors as uPlot does.
+# Stands for the library: keeps what it is given, tells its owner of cursors and follows the window.
 NAMED_FAKE = """
 window.uPlot = class FakePlot {
     static paths = {stepped: () => null};
@@ -38,6 +38,9 @@ window.uPlot = class FakePlot {
         this.root = target.appendChild(document.createElement("canvas"));
         this.over = this.root;
         FakePlot.last = this;
+        FakePlot.made = (FakePlot.made ?? 0) + 1;
+        this.follow = () => this.setSize();
+        addEventListener("resize", this.follow);
         this.setData(data);
     }
     setData(data) { this.data = data; FakePlot.drawn.push(document.timeline.currentTime); }
@@ -48,7 +51,10 @@ window.uPlot = class FakePlot {
         this.cursor = {idx: left < 0 || i < 0 ? null : i};
         this.options.hooks.setCursor[0](this);
     }
-    destroy() { this.root.remove(); }
+    destroy() {
+        removeEventListener("resize", this.follow);
+        this.root.remove();
+    }
 };
 """
 
@@ -483,6 +489,7 @@ def test_a_hundred_openings_leave_nothing(serve: Serve, source: Source, page: Pa
     assert more_nodes - nodes < 50
     assert more_listeners - listeners < 10
     assert page.locator("canvas").count() == 0
+    assert page.evaluate("uPlot.made") > 100
 
 
 def test_a_game_has_periods_and_events(serve: Serve, source: Source, page: Page) -> None:
