@@ -10,7 +10,9 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-_IMPORT = re.compile(r'^import (?:\* as (\w+)|\{([^}]*)\}) from "(\.[^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(
+    r'^import (?:\* as (\w+)|\{([^}]*)\}) from "(\.[^"]+)";(?: *//.*)?$', re.MULTILINE
+)
 _EXPORT = re.compile(r"^export ((?:async )?function\*?|class|const|let) (\w+)", re.MULTILINE)
 _LATER = re.compile(r'\bimport\((["`])(\.[^"`$]*)')
 _LEFT = re.compile(r"^(?:import|export)\b.*$", re.MULTILINE)

@@ -97,6 +97,7 @@ function paint(now) {
   frame = 0;
   const isHeld = client.state.paused && view !== null;
   if (current?.ready && !isHeld) paintRows(now);
+  else if (current?.ready) drawer?.paint(current, { reset: false, symbols: new Set() }, now); // ages go on
   status.paint(current, problem);
   toolbar.paint(current, view);
   feeds.paint(current);
