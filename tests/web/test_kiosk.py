@@ -120,8 +120,8 @@ def test_pages_turn_where_not_all_fits(serve: Serve, wall: Page, board: str) -> 
     assert 2 <= count <= 5
     for number in range(1, count + 1):
         expect(turn).to_have_text(f"{number} of {count}", timeout=SOON)
+        eventually(wall, lambda: wall.evaluate(SEEN)["cut"] == [])  # games that begin grow
         there = wall.evaluate(SEEN)
-        assert there["cut"] == []
         assert there["below"] <= 0
         seen.update(there["whole"])
     assert len(seen) >= {"stocks": 40, "games": 25}[board]  # games change places meanwhile
@@ -214,9 +214,8 @@ def test_a_new_version_is_loaded(serve: Serve, wall: Page) -> None:
 
     wall.route_web_socket(re.compile("/ws"), welcome)
     hang(wall, run(serve), "&boards=stocks")
-    wall.evaluate("window.witness = true")
-    links[-1].close(code=4000)
-    eventually(wall, lambda: not wall.evaluate("window.witness ?? false"))
+    with wall.expect_navigation():
+        links[-1].close(code=4000)
     expect(wall.locator("tbody tr")).to_have_count(3)
     assert "kiosk" in wall.url
 
@@ -300,3 +299,44 @@ def test_a_page_that_did_not_start_is_loaded_again(
         wall.clock.fast_forward("00:41")
     expect(wall.locator(".wall-title")).to_have_text("US stocks")
     complaints.clear()
+
+
+@pytest.mark.parametrize("trouble", ["an error in the page", "a final close"])
+def test_trouble_ends_with_a_new_page(
+    serve: Serve, wall: Page, complaints: Complaints, trouble: str
+) -> None:
+    """What the page cannot mend itself is over when it is loaded again, minutes later at most."""
+    links: list[WebSocketRoute] = []
+
+    def keep(link: WebSocketRoute) -> None:
+        link.connect_to_server()
+        links.append(link)
+
+    wall.route_web_socket(re.compile("/ws"), keep)
+    wall.clock.install()
+    hang(wall, run(serve), "&boards=stocks")
+    expect(wall.locator(".wall-words")).to_have_text(re.compile("^Live"))
+    if trouble == "a final close":
+        links[-1].close(code=4503)
+        expect(wall.locator(".wall-words")).to_contain_text("a limit of the server is reached")
+        wall.clock.fast_forward("00:02")  # one tick takes note of it
+    else:
+        wall.evaluate("void Promise.reject(new Error('broken'))")
+        eventually(wall, lambda: complaints != [])
+    with wall.expect_navigation():
+        wall.clock.fast_forward("05:01")
+    expect(wall.locator(".wall-words")).to_have_text(re.compile("^Live"), timeout=SOON)
+    complaints[:] = [text for text in complaints if "broken" not in text]
+
+
+def test_cards_that_grow_are_not_cut(serve: Serve, source: Source, wall: Page) -> None:
+    """A card that gets more lines, when its game begins, is still there as a whole."""
+    wanted = ("home", "away", "status", "home_score", "away_score", "last_event", "league")
+    rows = [{"symbol": f"G{i}", "home": f"H{i}", "away": "A", "status": "live"} for i in range(9)]
+    games = source(rows)
+    feed = games.feed(fields={name: name for name in wanted})
+    hang(wall, serve({"league": feed}, {"games": {"layout": "scores", "feeds": ["league"]}}))
+    eventually(wall, lambda: len(wall.evaluate(SEEN)["whole"]) == 9)
+    games.rows = [{**row, "last_event": "Goal"} for row in rows]
+    expect(wall.locator(".event").first).to_have_text("Goal", timeout=SOON)
+    eventually(wall, lambda: len(wall.evaluate(SEEN)["whole"]) == 9)

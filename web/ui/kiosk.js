@@ -49,6 +49,7 @@ class Kiosk {
   #dashboard;
   #wanted = parameters(location.search);
   #turn = null; // {board, page}
+  #store = null; // of the board that is shown
   #turnedAt = 0;
   #isHeld = false;
   #pages = [{ from: 0, to: 0 }];
@@ -94,16 +95,13 @@ class Kiosk {
     window.addEventListener("unhandledrejection", () => this.#reloadIn("error"));
     document.addEventListener("visibilitychange", () => this.#wake());
     new MutationObserver(() => this.#fit()).observe(this.#content, { childList: true, subtree: true });
+    this.#client.listen(() => (this.#version ??= this.#client.welcome?.page ?? null)); // the first one is this page's
     setInterval(() => this.#tick(), TICK_MS);
     this.#tick();
   }
 
   get #boards() {
     return rotation(this.#wanted.boards, this.#dashboard.boards());
-  }
-
-  get #store() {
-    return this.#turn && this.#client.watch(this.#turn.board);
   }
 
   #tick() {
@@ -121,7 +119,9 @@ class Kiosk {
     this.#turn = following(this.#turn ?? { board: "", page: 0 }, boards, this.#pages.length);
     this.#turnedAt = now;
     this.#fitted = "";
-    if (this.#turn.board !== before) this.#dashboard.show(this.#turn.board);
+    if (this.#turn.board === before) return;
+    this.#dashboard.show(this.#turn.board);
+    this.#store = this.#client.watch(this.#turn.board); // it is watched already: this gives what is held of it
   }
 
   /** Finds the largest letters with which all fits, and the pages when nothing does; only after something changed. */
@@ -129,7 +129,11 @@ class Kiosk {
     const boxes = this.#content.querySelectorAll(BOXES);
     const scroller = this.#content.querySelector(".region") ?? this.#content;
     const { board, page } = this.#turn ?? {};
-    const key = () => JSON.stringify([innerWidth, this.#main.clientHeight, board, page, boxes.length, scroller.className]);
+    const key = () =>
+      JSON.stringify([
+        [innerWidth, this.#main.clientHeight, scroller.firstElementChild?.offsetHeight],
+        [board, page, boxes.length, scroller.className],
+      ]);
     if (key() === this.#fitted) return;
     scroller.style.height = "auto";
     const fits = (sizes, inHeight) => LESS.some((less) => sizes.some((size) => this.#suits(size, less, scroller, inHeight)));
@@ -196,9 +200,7 @@ class Kiosk {
       this.#wake();
     }
     this.#minute = minute;
-    const version = this.#client.welcome?.page;
-    this.#version ??= version ?? null;
-    if (this.#version !== null && version !== this.#version) this.#reloadIn("version");
+    if (this.#version !== null && this.#client.welcome.page !== this.#version) this.#reloadIn("version");
     if (this.#client.state.kind === "closed") this.#reloadIn("closed");
     if (now < this.#reloadAt) return;
     this.#reloadAt = Infinity;
