@@ -167,6 +167,31 @@ const QUALITIES = ["delayed", "closed", "stale", "down"];
 /** The word for a row's quality; "" when it is live. */
 export const quality = (value) => (QUALITIES.includes(value) ? value : "");
 
+/** Below this an age says nothing: sources answer every few seconds. Below a minute it is told in these steps. */
+const AGE_STEP = 10 * SECOND;
+
+const feedTime = (word, feeds) => {
+  const known = Object.values(feeds).filter((feed) => number(feed?.at) !== null);
+  const alike = known.filter((feed) => feed.quality === word);
+  return Math.min(...(alike.length ? alike : known).map((feed) => number(feed.at)));
+};
+
+/**
+ * A row's quality with its age, "stale 3 min"; "" when it is live. The row's own time tells its age; where it has none,
+ * the oldest feed of its quality, but not of a delayed row: its feed was read a moment ago.
+ * @param {number} now the server's time in epoch milliseconds
+ */
+export function qualityWords(row, feeds, now) {
+  const word = quality(row.quality);
+  if (word === "" || word === "closed") return word;
+  const ms = now - (number(row.time) ?? (word === "delayed" ? Infinity : feedTime(word, feeds)));
+  if (!(ms >= AGE_STEP && ms < Infinity)) return word;
+  return `${word} ${age(ms < MINUTE ? ms - (ms % AGE_STEP) : ms)}`;
+}
+
+/** The day's range in words. */
+export const rangeWords = ({ low, high }, digits) => `Low ${price(low, digits)}, high ${price(high, digits)}`;
+
 /** One line about a feed that is not as it should be; "" for one that is. */
 export function feedWords(name, feed, now) {
   const word = quality(feed?.quality);
