@@ -137,7 +137,10 @@ table("a game in words", format.gameWords, [
   [[{ status: "break", period: "HT", clock: "45'" }, NOON], "Break · HT"],
   [[{ status: "final", period: "FT", clock: "90'" }, NOON], "Final"],
   [[{ status: "final", period: "Final/OT" }, NOON], "Final/OT"],
-  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30"],
+  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30 · in 30 min"],
+  [[{ status: "scheduled", start: NOON + 11.2 * MINUTE }, NOON], "Starts 12:11 · in 12 min"],
+  [[{ status: "scheduled", start: NOON + 90 * MINUTE }, NOON], "Starts 13:30"],
+  [[{ status: "scheduled", start: NOON - MINUTE }, NOON], "Starts 11:59"],
   [[{ status: "scheduled" }, NOON], "Scheduled"],
   [[{ status: "postponed" }, NOON], "Postponed"],
   [[{ status: "suspended", period: "Q2" }, NOON], "Suspended · Q2"],
@@ -145,13 +148,6 @@ table("a game in words", format.gameWords, [
   [[{ status: "cancelled" }, NOON], "Cancelled"],
   [[{ status: "rain delay", clock: "7th" }, NOON], "rain delay · 7th"],
   [[{}, NOON], "–"],
-]);
-
-table("score by period", format.periodScores, [
-  [[[[1, 0], [0, 2]]], "1–0, 0–2"],
-  [[undefined], ""],
-  [["1-0"], ""],
-  [[[[1], null, 5]], "1––"],
 ]);
 
 describe("the connection in words", () => {

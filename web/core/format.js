@@ -222,27 +222,25 @@ const GAME = {
   cancelled: "Cancelled",
 };
 
+/** A start is told in minutes, too, when it is near. */
+function startWords(start, now) {
+  const left = start - now;
+  const near = left > 0 && left <= HOUR ? ` · in ${Math.ceil(left / MINUTE)} min` : "";
+  return `Starts ${shortTime(start, now)}${near}`;
+}
+
 const periodWords = (period) => (typeof period === "number" ? `Period ${period}` : text(period));
 
 /** Where a game stands, in words. */
 export function gameWords({ status, period, clock: time, start }, now) {
   const known = typeof status === "string" && Object.hasOwn(GAME, status);
   const words = [known ? GAME[status] : text(status)];
-  if (status === "scheduled" && number(start) !== null) return `Starts ${shortTime(start, now)}`;
-  if (status === "final" && /^final/i.test(period)) return text(period); // "Final/OT" says more
+  if (status === "scheduled" && number(start) !== null) return startWords(number(start), now);
+  if (status === "final" && /^final/i.test(text(period))) return text(period); // "Final/OT" says more
   const running = !known || ["live", "break", "suspended"].includes(status);
   if (running && period !== undefined && period !== words[0]) words.push(periodWords(period));
   if (running && status !== "break" && time !== undefined) words.push(text(time));
   return words.join(" · ");
-}
-
-/** Score by period, "1–0, 0–2"; "" when there is none. */
-export function periodScores(periods) {
-  if (!Array.isArray(periods)) return "";
-  return periods
-    .filter(Array.isArray)
-    .map(([home, away]) => `${text(home)}–${text(away)}`)
-    .join(", ");
 }
 
 /**
