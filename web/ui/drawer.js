@@ -34,7 +34,7 @@ export class Drawer {
   #following = null; // ends the listeners of one opening
   #title = make("h2");
   #name = make("p", "name");
-  #star = make("button", "star", "Star");
+  #star = make("button", "drawer-star", "Star");
   #alert = make("button", "", "Alert…");
   #trust = make("p", "trust");
   #tools = make("div", "drawer-tools", this.#star, this.#alert);
