@@ -6,26 +6,18 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from .axe import axe_core, found
 from .conftest import Complaints, RunningServer, ScriptedSource
 
 Serve = Callable[..., RunningServer]
 Source = Callable[[Any], ScriptedSource]
 
-ROOT = Path(__file__).parents[2]
-PLACES = [ROOT / ".venv", ROOT / "benches"]  # where the tests' tools or the bench's are installed
 SOON = 10_000
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {"color_scheme": "light", "forced_colors": "none"},
-    "dark": {"color_scheme": "dark", "forced_colors": "none"},
-    "forced colours": {"color_scheme": "light", "forced_colors": "active"},
-}
-WIDTHS = [360, 1280]
 BOARDS = ["quotes", "scores"]
 
 QUOTES = [
@@ -55,9 +47,6 @@ GAMES = [
     }
     for i, status in enumerate(["live", "break", "scheduled", "final", "postponed"])
 ]
-RUN = """axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
-    violations.flatMap(({id, help, nodes}) =>
-        nodes.map(({target, failureSummary}) => ({id, help, target, failureSummary}))))"""
 
 
 @dataclass
@@ -106,10 +95,9 @@ STATES = [live, paused, stale, reconnecting, empty]
 @pytest.fixture(scope="module")
 def axe() -> str:
     """Return the source of axe-core."""
-    for place in PLACES:
-        file = place / "node_modules" / "axe-core" / "axe.min.js"
-        if file.is_file():
-            return file.read_text()
+    source = axe_core()
+    if source is not None:
+        return source
     missing = "axe-core is not installed: `make test` and `make bench-web` do that"
     if os.environ.get("CI"):
         pytest.fail(missing)
@@ -140,22 +128,7 @@ def test_axe_finds_nothing(
 ) -> None:
     """No rule of axe-core is broken, whatever the scheme and the width."""
     state(scene)
-    scene.page.evaluate(axe)
-    violations = found(scene.page)
+    violations = found(scene.page, axe)
     assert not violations, "\n".join(violations)
     refused = re.compile("ERR_CONNECTION_REFUSED|WebSocket connection")
     complaints[:] = [words for words in complaints if not refused.search(words)]
-
-
-def found(page: Page) -> list[str]:
-    """Return one line for each violation: where, which rule, what, in which looks."""
-    lines: dict[str, list[str]] = {}
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        for look, media in LOOKS.items():
-            page.emulate_media(**media)
-            for it in page.evaluate(RUN):
-                why = " ".join(it["failureSummary"].split())
-                line = f"{' '.join(map(str, it['target']))}: {it['id']}: {why}"
-                lines.setdefault(line, []).append(f"{look} at {width}")
-    return [f"{line} ({', '.join(looks)})" for line, looks in lines.items()]
