@@ -11,7 +11,10 @@ from benches.report import table
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value beside its limits; ``more`` says that more is better."""
+    """A measured value beside its limits; ``more`` says that more is better.
+
+    A limit that is infinite is none; a value that is no number was not measured.
+    """
 
     what: str
     unit: str
@@ -33,9 +36,10 @@ class Figure:
 
     def words(self, value: float) -> str:
         """Return a value with its unit."""
-        if math.isnan(value):
+        if not math.isfinite(value):
             return "–"
-        number = f"{value:,.2f}" if abs(value) < 10 and value != round(value) else f"{value:,.0f}"
+        digits = 0 if value == round(value) else 2 if abs(value) < 10 else 1 if value < 100 else 0
+        number = f"{value:,.{digits}f}"
         return f"{number} {self.unit}".strip()
 
 
