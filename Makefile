@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # all at once: npm takes away what it is not told of
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
+INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
 .PHONY: run test check format bench bench-web screenshot clean
 
@@ -38,17 +39,17 @@ screenshot: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot
 
 clean:
-	rm -rf $(VENV) benches/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.run
 

@@ -295,7 +295,8 @@ class Follower:
 
 
 QUIET = """
-server: {{heartbeat: {heartbeat}, stall_timeout: {stall}, max_viewers: {viewers}}}
+server:
+  {{heartbeat: {heartbeat}, stall_timeout: {stall}, max_viewers: {viewers}, presence: {presence}}}
 feeds:
   still: {{kind: simulate, every: 24h, symbols: {{SIM: 100}}}}
   other: {{kind: simulate, every: 24h, symbols: {{SIM: 100}}}}
@@ -307,10 +308,17 @@ boards:
 
 @contextmanager
 def quiet_server(
-    heartbeat: str = "5s", stall: str = "20s", viewers: int = 10_000, pings: float = 20.0
+    heartbeat: str = "5s",
+    stall: str = "20s",
+    viewers: int = 10_000,
+    pings: float = 20.0,
+    presence: str = "0s",
 ) -> Iterator[Running]:
-    """Run a server whose boards `b` and `c` have been read once and change only by ``publish``."""
-    config = QUIET.format(heartbeat=heartbeat, stall=stall, viewers=viewers)
+    """Run a server whose boards `b` and `c` have been read once and change only by ``publish``.
+
+    Viewers are not told how many they are, unless ``presence`` says how often.
+    """
+    config = QUIET.format(heartbeat=heartbeat, stall=stall, viewers=viewers, presence=presence)
     with serving(config, pings=pings) as server:
         until(lambda: server.get("/readyz").status_code == 200, what="the first reading")
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,47 @@ def test_each_mistake_is_named(name: str) -> None:
             assert line.startswith(start)
     else:
         assert found
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://intranet.example.com",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+        "https://127.0.0.1",
+    ],
+)
+def test_origins_are_as_browsers_write_them(origin: str) -> None:
+    """A scheme, a host and perhaps a port."""
+    text = edited("port: 9000", f"origins: ['{origin}']")
+    assert parse(text).settings.server.origins == [origin]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "intranet.example.com",
+        "https://",
+        "https://intranet.example.com/",
+        "https://intranet.example.com:443",
+        "http://intranet.example.com:80",
+        "https://intranet.example.com:99999",
+        "https://Intranet.example.com",
+        "https://me@intranet.example.com",
+        "https://*.example.com",
+        "https://a.example; script-src *",
+        "https://a.example\n",
+        "ftp://intranet.example.com",
+        "null",
+        "*",
+    ],
+)
+def test_anything_else_is_no_origin(origin: str) -> None:
+    """It would be compared with what browsers write, and never be the same, or say more."""
+    text = edited("port: 9000", f"origins: [{json.dumps(origin)}]")
+    (problem,) = problems(text)
+    assert problem.startswith("1:20: server.origins[0]: expected an ")
 
 
 def test_all_mistakes_are_found_at_once() -> None:

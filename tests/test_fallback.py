@@ -23,7 +23,7 @@ from ticker.plain import SendConnection
 from ticker.protocol import CloseCode, Subscribe
 from ticker.websocket import WebSocketEndpoint
 
-CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100)
+CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100, presence="0s")
 
 
 def test_starlettes_test_client_is_served() -> None:

@@ -39,6 +39,13 @@ def test_derivable_needs_a_reference() -> None:
     assert fields.derivable({"last"}) == set()
 
 
+def test_what_the_guard_adds_to_scores() -> None:
+    """A correction where there are scores, and the time of a game's clock."""
+    assert fields.derivable({"home_score", "clock"}) == {"correction", "clock_at"}
+    assert fields.derivable({"status", "clock", "clock_at"}) == set()
+    assert fields.derivable({"clock"}) == set()
+
+
 def test_fields_without_a_name_of_their_own() -> None:
     """Any field may be mapped; it is shown under its own name."""
     assert fields.label_of("market_cap") == "Market cap"

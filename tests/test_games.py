@@ -90,8 +90,8 @@ def test_fields_are_there_when_they_apply(sport: Sport, seed: int, steps: list[f
     played = always | {"home_score", "away_score", "periods", "period"}
     expected = {
         "scheduled": always,
-        "live": played | {"clock"},
-        "break": played | {"clock"},
+        "live": played | {"clock", "clock_rate"},
+        "break": played | {"clock", "clock_rate"},
         "final": played,
     }
     for rows in run(games(sport, seed), steps):
@@ -222,6 +222,21 @@ def test_basketball_clock_counts_down() -> None:
     assert clocks[0].startswith(("12:00", "11:5"))
     seconds = [int(c.split(":")[0]) * 60 + int(c.split(":")[1]) for c in clocks]
     assert [a - b for a, b in pairwise(seconds)] == [10] * (len(seconds) - 1)
+
+
+@pytest.mark.parametrize(
+    ("sport", "rate"), [(Sport.FOOTBALL, 30.0), (Sport.BASKETBALL, -30.0), (Sport.HOCKEY, -30.0)]
+)
+def test_clock_rate_is_the_pace_of_the_clock(sport: Sport, rate: float) -> None:
+    """Clock seconds per second, negative when it counts down, and 0 while it stands."""
+    world = games(sport, speed=30.0)
+    seen = {
+        (row["status"], row["clock_rate"])
+        for rows in (world.step(60, NOW) for _ in range(120))
+        for row in rows.values()
+        if "clock" in row
+    }
+    assert seen == {("live", rate), ("break", 0.0)}
 
 
 def test_last_event_names_the_team_and_the_clock() -> None:

@@ -10,22 +10,25 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
-    {"app"},
+    {"page", "bundle"},
+    {"app", "api"},
     {"server", "tail", "tryout", "load"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
 PURE_MAY_IMPORT = {
     "__future__",
+    "array",
+    "bisect",
     "collections",
     "dataclasses",
     "enum",

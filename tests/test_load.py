@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from websockets.sync.server import ServerConnection, serve
 
-from tests.support import Running, serving, source
+from tests.support import Running, serving, source, until
 from tests.test_cli import failed_in_one_line, run
 from ticker.errors import TickerError
 from ticker.load import report, verdict
@@ -102,8 +102,7 @@ def test_a_server_that_dies_midway_is_told(tmp_path: Path) -> None:
         arguments = ("load", dying.url, "--viewers", "20", "--ramp", "0", "--duration", "4")
         thread = threading.Thread(target=lambda: done.append(run(*arguments, "--out", str(out))))
         thread.start()
-        while not dying.ticker.hub.viewers:
-            threading.Event().wait(0.01)
+        until(lambda: len(dying.ticker.hub.viewers) >= 20)
     thread.join()
     assert done[0].returncode == 1
     assert "no viewer was connected at the end" in done[0].stdout

@@ -47,8 +47,15 @@ def test_an_event_carries_its_place() -> None:
     ("frame", "message"),
     [
         (
-            protocol.welcome("v1", 5, ["b"]),
-            {"type": "welcome", "protocol": 1, "viewer": "v1", "heartbeat": 5, "boards": ["b"]},
+            protocol.welcome("v1", 5, ["b"], "p"),
+            {
+                "type": "welcome",
+                "protocol": 1,
+                "viewer": "v1",
+                "heartbeat": 5,
+                "boards": ["b"],
+                "page": "p",
+            },
         ),
         (
             protocol.snapshot(
@@ -83,6 +90,7 @@ def test_an_event_carries_its_place() -> None:
             protocol.status("b", {"f": {"quality": "stale"}}),
             {"type": "status", "board": "b", "feeds": {"f": {"quality": "stale"}}},
         ),
+        (protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
         (
             protocol.heartbeat(9, {"b": 5}),
             {"type": "heartbeat", "at": 9, "seqs": {"b": 5}},

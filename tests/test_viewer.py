@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -154,4 +155,48 @@ async def test_a_new_viewer_is_told_the_feeds_present_status() -> None:
     hub.subscribe(hub.join(second), Subscribe(board="a"))
     second.drained()
     assert second.taken[-1]["feeds"] == {"f": {"quality": "down", "why": "HTTP 503"}}
+    hub.close()
+
+
+async def test_only_who_is_ready_is_told_how_many_watch() -> None:
+    """Who lags or pauses is counted, but told the next count that comes when it is ready."""
+    live = board("a")
+    tick(live)
+    hub = Hub({"a": live, "b": board("b")})
+    ready, lagging, paused = (OneFrameConnection() for _ in range(3))
+    for connection in (ready, lagging, paused):
+        viewer = hub.join(connection)
+        hub.subscribe(viewer, Subscribe(board="a"))
+        connection.drained()  # and so the snapshot comes
+    ready.drained()
+    viewer.pause()
+    paused.drained()
+    await hub.tell_viewers()
+    said = {"type": "viewers", "board": "a", "viewers": 3}
+    assert [c.taken[-1] == said for c in (ready, lagging, paused)] == [True, False, False]
+    hub.leave(viewer)
+    lagging.drained()
+    await hub.tell_viewers()
+    assert lagging.taken[-1] == {**said, "viewers": 2}
+    hub.close()
+
+
+async def test_who_leaves_a_board_during_the_count_is_told_nothing_more_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others have their turn meanwhile; who changed to another board knows nothing of this one."""
+    monkeypatch.setattr(hub_module, "AT_ONCE", 1)
+    live = board("a")
+    hub = Hub({"a": live})
+    connections = [OneFrameConnection() for _ in range(2)]
+    for connection in connections:
+        viewer = hub.join(connection)
+        hub.subscribe(viewer, Subscribe(board="a"))
+        for _ in range(2):
+            connection.drained()
+    telling = asyncio.create_task(hub.tell_viewers())
+    await eventually(lambda: connections[0].taken[-1]["type"] == "viewers")
+    hub.unsubscribe(viewer, "a")
+    await telling
+    assert connections[1].taken[-1]["type"] == "snapshot"
     hub.close()

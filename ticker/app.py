@@ -7,37 +7,41 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, configfile, events
+from ticker import __version__, api
 from ticker.config import Settings
 from ticker.feeds.make import make
+from ticker.history import History
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
+from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
 from ticker.quality import Quality
 from ticker.schedule import Schedule
-from ticker.websocket import RETRY_AFTER, WebSocketEndpoint
+from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+"""Content-Security-Policy, but for who may put a page into a frame."""
+
 SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": f"{POLICY}'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
+"""What every HTTP response has, unless it says something else itself."""
 
 
 class Ticker:
@@ -47,12 +51,15 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
+        self.page = Page(web_directory(), _embedded(server.origins))
         self.hub = Hub(
             self.boards,
             heartbeat=server.heartbeat,
             stall_timeout=server.stall_timeout,
             max_viewers=server.max_viewers,
             boards_per_viewer=server.boards_per_viewer,
+            presence=server.presence,
+            page=self.page.version,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
@@ -64,7 +71,7 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.publish_forever(live) for live in self.boards.values()]
         forever += [self.producer.judge_forever(), self.hub.sweep_forever()]
-        forever += [self.lag.measure_forever()]
+        forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for name, feed in self.settings.feeds.items():
             self.schedule.add(name, feed.every, _tick(self.producer, name))
@@ -122,9 +129,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.ticker = ticker
     app.state.live = WebSocketEndpoint(ticker.hub)
-    app.add_middleware(SecurityHeaders)
-    _add_api(app, ticker)
-    app.mount("/", Page(directory=web_directory(), html=True), name="web")
+    _add_headers(app, settings.server.origins)
+    api.add_routes(app, ticker)
+    app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 
 
@@ -142,22 +149,12 @@ class App(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-class Page(StaticFiles):
-    """The page's files: always asked for, by ETag, so that old and new modules never mix."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Return a file, or 304 when the browser has it."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
-
-
 class SecurityHeaders:
-    """Adds the headers that every HTTP response has."""
+    """Adds the headers that every HTTP response has, where it does not have its own."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = [(k.encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
+        self._headers = [(k.encode(), v.encode()) for k, v in headers.items()]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass everything on; WebSockets without a look."""
@@ -167,106 +164,34 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._headers]
+                own = list(message.get("headers", []))
+                named = {name for name, _ in own}
+                message["headers"] = own + [h for h in self._headers if h[0] not in named]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-def _add_api(app: FastAPI, ticker: Ticker) -> None:
-    """Add the HTTP addresses."""
-
-    @app.get("/api/boards")
-    async def boards() -> dict[str, Any]:
-        """List the boards."""
-        return {
-            "boards": [
-                {
-                    "name": live.name,
-                    "title": live.title,
-                    "layout": live.layout,
-                    "rows": len(live.board),
-                    "epoch": live.epoch,
-                    "seq": live.seq,
-                    "quality": live.quality.value,
-                    "feeds": list(live.feeds),
-                }
-                for live in ticker.boards.values()
-            ]
-        }
-
-    @app.get("/api/boards/{name}", response_model=None)
-    async def board(name: str, request: Request) -> Response:
-        """Return a board's snapshot message; 304 where the viewer has it already."""
-        live = ticker.boards.get(name)
-        if live is None:
-            return _problem(404, f"no board '{name[:64]}'")
-        headers = {"etag": live.etag, "cache-control": "no-cache"}
-        known = [
-            tag.strip().removeprefix("W/")
-            for tag in request.headers.get("if-none-match", "").split(",")
-        ]
-        if (live.etag in known or "*" in known) and not live.told_since_flush:
-            return Response(status_code=304, headers=headers)
-        return Response(live.snapshot().text, media_type="application/json", headers=headers)
-
-    @app.get("/api/feeds")
-    async def feeds() -> dict[str, Any]:
-        """Say how every feed is."""
-        return {"feeds": ticker.feeds()}
-
-    @app.get("/events", response_model=None)
-    async def event_stream(
-        board: Annotated[list[str], Query(min_length=1)],
-        last_event_id: Annotated[str | None, Header()] = None,
-    ) -> Response:
-        """Send the messages of boards as Server-Sent Events."""
-        unknown = [name for name in board if name not in ticker.boards]
-        if unknown:
-            return _problem(404, f"no board '{unknown[0][:64]}'")
-        if ticker.hub.full:
-            return _problem(503, "no place for another viewer", {"retry-after": str(RETRY_AFTER)})
-        return StreamingResponse(
-            events.stream(ticker.hub, board, last_event_id),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-        )
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """Say that the process lives, and how well: viewers, and how late its loop is."""
-        return {
-            "status": "ok",
-            "version": __version__,
-            "viewers": len(ticker.hub.viewers),
-            "closed": ticker.hub.closed,
-            "loop_lag": ticker.lag.wire(),
-        }
-
-    @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
-        """Say whether viewers may come, and why not."""
-        waiting = ticker.unready()
-        status = "waiting" if waiting else "ready"
-        body = {"status": status, "waiting": waiting}
-        return JSONResponse(body, status_code=503 if waiting else 200)
-
-    schema = configfile.json_schema()
-
-    @app.get("/config.schema.json")
-    async def config_schema() -> dict[str, Any]:
-        """Return the JSON Schema of the config file."""
-        return schema
+def _add_headers(app: FastAPI, origins: list[str]) -> None:
+    """Add the headers of every response; ``origins`` are other sites that may read them all."""
+    headers = dict(SECURITY_HEADERS)
+    if origins:
+        headers["cross-origin-resource-policy"] = "cross-origin"
+        app.add_middleware(CORSMiddleware, allow_origins=origins)
+    app.add_middleware(SecurityHeaders, headers=headers)  # outermost: also for preflights
 
 
-def web_directory() -> Path:
-    """Return where the page is: inside the installed package, or beside it in a checkout."""
-    installed = Path(str(resources.files("ticker"))) / "web"
-    return installed if installed.is_dir() else installed.parent.parent / "web"
+def _embedded(origins: list[str]) -> dict[str, str]:
+    """Return the headers of pages that are made for frames: here, and on sites of ``origins``."""
+    return {
+        "content-security-policy": POLICY + " ".join(["'self'", *origins]),
+        "cross-origin-opener-policy": "unsafe-none",  # opened from a frame they stay related to it
+    }
 
 
 def _board(settings: Settings, name: str) -> LiveBoard:
     board = settings.boards[name]
+    tracked = settings.tracked(name)
     return LiveBoard(
         name,
         epoch=secrets.token_hex(4),
@@ -277,6 +202,7 @@ def _board(settings: Settings, name: str) -> LiveBoard:
         ],
         feeds=board.feeds,
         flush_interval=board.flush,
+        history=History(tracked, board.history) if tracked else None,
     )
 
 
@@ -285,7 +211,3 @@ def _tick(producer: Producer, name: str) -> Any:
         return await producer.tick(name)
 
     return tick
-
-
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status, headers=headers)

@@ -7,6 +7,7 @@ sizes in bytes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -47,6 +48,9 @@ FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
+Keep = Annotated[Duration, Field(ge=0, le=86_400)]
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
+"""As browsers write it (RFC 6454, 6.2), so that texts can be compared."""
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
@@ -98,6 +102,16 @@ def _address(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    usual = {"http": ":80", "https": ":443"}.get(value.partition(":")[0], "")
+    if not ORIGIN.fullmatch(value) or value.endswith(usual):
+        raise rule(
+            "expected an origin as browsers write it, such as https://intranet.example.com:8443: "
+            "in small letters, with a port only where it is not the usual one, without a path"
+        )
+    return _address(value)
+
+
 def _existing(value: str, info: ValidationInfo) -> str:
     if info.data.get("format") is None and _suffix(value) not in SUFFIXES:
         raise rule(f"ends in none of {', '.join(SUFFIXES)} (or .gz); name the `format`")
@@ -119,6 +133,7 @@ def _tag(value: Any, key: str, default: str | None) -> str | None:
 # -- the models
 
 HeaderValue = Annotated[Text, AfterValidator(_header)]
+Origin = Annotated[Text, AfterValidator(_origin)]
 
 
 class Strict(BaseModel):
@@ -146,6 +161,12 @@ class Server(Strict):
     """Boards that one connection may watch."""
     max_message: Size = 16_000
     """Longest message a viewer may send; a longer one closes it (1009)."""
+    presence: Annotated[Duration, Field(ge=0, le=3600)] = 5.0
+    """A board's viewers are told how many they are, when that changed, at most once in this time;
+    0 for never."""
+    origins: list[Origin] = []
+    """Other sites, such as `https://intranet.example.com`, whose pages may frame `/embed/` and
+    read what is served here."""
 
 
 class FeedBase(Strict):
@@ -222,14 +243,15 @@ class SimulatedScores(FeedBase):
     """Name of the league."""
     speed: Annotated[Number, Field(gt=0, le=3600)] = 60.0
     """Game seconds per second: at 60 a football match takes two minutes."""
+    keep_finals: Keep = 120.0
+    """How long the result of a game stays after its round has ended."""
 
     @property
     def provides(self) -> set[str]:
         """The fields of a simulated game."""
-        names = (
-            "home away home_score away_score status period periods clock start league last_event"
-        )
-        return set(names.split())
+        teams = ["home", "away", "league", "start"]
+        game = ["home_score", "away_score", "status", "period", "periods", "last_event"]
+        return {*teams, *game, "clock", "clock_rate", "clock_at"}
 
 
 class FieldRule(Strict):
@@ -329,6 +351,8 @@ class PollFeed(RowMapping, FeedBase):
     """Which redirects are followed, at most five."""
     backoff_max: Wait = 300.0
     """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it; 0s: not at all."""
 
     @property
     def deadline(self) -> float:
@@ -377,6 +401,8 @@ class ReplayFeed(RowMapping, FeedBase):
     """Recorded seconds per second."""
     loop: Boolean = False
     """Whether to begin again at the end."""
+    keep_finals: Keep = 0.0
+    """How long the result of a game stays after a record without it; 0s: not at all."""
 
     @cached_property
     def layout(self) -> Literal["csv", "jsonl"]:
@@ -428,6 +454,8 @@ class BoardSettings(Strict):
     """The feeds that fill it."""
     flush: Annotated[Duration, Field(ge=0.01, le=60)] = 0.1
     """Changes are published at most once in this time."""
+    history: Annotated[Integer, Field(ge=0, le=2000)] = 240
+    """Points kept of each row's past, for at most 24 hours; 0 keeps none."""
     columns: list[Annotated[Column, BeforeValidator(_column, Text | Column)]] = []
     """Fields to show, in order: a name, or a mapping with `field` and more. Default by what the
     feeds provide."""
@@ -459,6 +487,17 @@ class Settings(Strict):
                 kind=column.kind or known_fields.kind_of(column.field),
                 digits=column.digits,
             )
+
+    def tracked(self, board: str) -> str | None:
+        """Return the field whose past ``board`` keeps, None for none: scores have no curve."""
+        settings = self.boards[board]
+        if settings.layout == "scores" or not settings.history:
+            return None
+        columns = list(self.columns(board))
+        if "last" in self.provided(board) | {column.field for column in columns}:
+            return "last"
+        prices = (column.field for column in columns if column.kind is Kind.PRICE)
+        return next(prices, None)
 
     def provided(self, board: str) -> set[str]:
         """Return the fields that the feeds of ``board`` can fill."""

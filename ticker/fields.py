@@ -69,12 +69,18 @@ KNOWN: Mapping[str, Field] = {
     "start": Field(Kind.TIME, "Start"),
     "league": Field(Kind.TEXT, "League"),
     "last_event": Field(Kind.TEXT, "Last event"),
+    "clock_rate": Field(Kind.NUMBER, "Clock rate"),
     # set by the server
+    "clock_at": Field(Kind.TIME, "Clock at"),
+    "correction": Field(Kind.TEXT, "Correction"),
     "quality": Field(Kind.TEXT, "Quality"),
 }
 
 DERIVED = ("change", "change_pct")
 REFERENCES = ("previous_close", "open")
+SCORES = ("home_score", "away_score")
+GUARDED = frozenset({*SCORES, "status"})
+"""A feed whose rows can have one of these is guarded: see ``ticker.guard``."""
 
 
 def kind_of(field: str) -> Kind:
@@ -92,7 +98,14 @@ def label_of(field: str) -> str:
 def derivable(fields: Iterable[str]) -> set[str]:
     """Return which fields rows with ``fields`` get from this program."""
     given = set(fields)
-    return set(DERIVED) - given if "last" in given and given & set(REFERENCES) else set()
+    derived: set[str] = set()
+    if "last" in given and given & set(REFERENCES):
+        derived.update(DERIVED)
+    if given & set(SCORES):
+        derived.add("correction")
+    if "clock" in given and given & GUARDED:
+        derived.add("clock_at")
+    return derived - given
 
 
 def derive(row: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ class Health:
     rejected: int = 0
     rejected_now: int = 0
     rejections: list[str] = field(default_factory=list)
+    held: int = 0
     trouble: str | None = None
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
@@ -79,6 +80,7 @@ class Health:
             "rejected": self.rejected,
             "rejected_now": self.rejected_now,
             "rejections": self.rejections,
+            "held": self.held,
             "trouble": self.trouble,
         }
 

@@ -113,7 +113,7 @@ async def settle(waiting: Iterable[Awaitable[None]], deadline: float) -> None:
 
 
 class Hub:
-    """Viewers by board. Every method but ``sweep_forever`` and ``close`` is plain and immediate."""
+    """Viewers by board. Every method that is not ``async`` is plain and immediate."""
 
     def __init__(
         self,
@@ -123,8 +123,13 @@ class Hub:
         stall_timeout: float = 20.0,
         max_viewers: int = 10_000,
         boards_per_viewer: int = 20,
+        presence: float = 0.0,
+        page: str = "",
     ) -> None:
         self.boards = boards
+        self.page = page
+        self._presence = presence
+        self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
         self.heartbeat = heartbeat
         self.max_viewers = max_viewers
         self._stall_timeout = stall_timeout
@@ -147,7 +152,7 @@ class Hub:
         viewer = Viewer(secrets.token_hex(6), connection)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
-        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards)))
+        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -193,6 +198,7 @@ class Hub:
             watch.status_version = UNTOLD  # it may have changed while the viewer was away
         viewer.watches[live.name] = watch
         channel.watches[watch] = None
+        self._moved.add(live.name)
         if viewer.ready:
             watch.catch_up()
 
@@ -203,6 +209,7 @@ class Hub:
             return
         channel = watch.channel
         channel.watches.pop(watch, None)
+        self._moved.add(board)
         watch.fd = NO_SOCKET  # a tick under way may still hold it
         viewer.connection.leave(watch)
         if not channel.watches:
@@ -268,6 +275,25 @@ class Hub:
                 if seqs not in frames:
                     frames[seqs] = protocol.heartbeat(at, dict(seqs))
                 viewer.write(frames[seqs])
+
+    async def tell_viewers_forever(self) -> None:
+        """Tell the viewers of a board how many they are, where that changed; or never."""
+        while self._presence:
+            await asyncio.sleep(self._presence)
+            try:
+                await self.tell_viewers()
+            except Exception:  # a defect must not end it for good
+                log.exception("counts of viewers failed")
+
+    async def tell_viewers(self) -> None:
+        """Tell it once, to all who watch a board that somebody joined or left since it was told."""
+        moved, self._moved = self._moved, set()
+        for board in moved:
+            channels = [c for (name, _), c in self._channels.items() if name == board]
+            watches = [watch for channel in channels for watch in channel.watches]
+            frame = protocol.viewers(board, len(watches))
+            async for watch in in_turns(watches):
+                watch.tell(frame)
 
     async def drain(self) -> None:
         """Say goodbye to everybody and end their connections."""

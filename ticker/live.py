@@ -11,6 +11,7 @@ from typing import Any
 from ticker import protocol
 from ticker.board import Board, Diff, Snapshot
 from ticker.frame import Frame
+from ticker.history import KEPT_MS, History
 from ticker.quality import Quality, worst
 
 FRAMES_KEPT = 256
@@ -51,10 +52,12 @@ class LiveBoard:
         columns: Sequence[Mapping[str, Any]],
         feeds: Iterable[str],
         flush_interval: float,
+        history: History | None = None,
     ) -> None:
         self.name, self.epoch, self.title, self.layout = name, epoch, title, layout
         self.columns = columns
         self.flush_interval = flush_interval
+        self.history = history
         self.feeds = {feed: FeedStatus(Quality.STALE, why="no reading yet") for feed in feeds}
         self.status_version = 0
         self.told_since_flush = False
@@ -92,6 +95,8 @@ class LiveBoard:
         self.told_since_flush = False
         self._frames.clear()
         self._snapshot = None
+        if self.history is not None:
+            self.history.record(self.at, published.rows, self.board.snapshot().rows)
         return True
 
     def report(self, feed: str, status: FeedStatus) -> bool:
@@ -129,6 +134,27 @@ class LiveBoard:
                 feeds=self._statuses(),
             )
         return self._snapshot
+
+    def past(self, symbols: Iterable[str], points: int | None = None) -> dict[str, Any]:
+        """Return the history of the rows ``symbols``, each of at most ``points`` points.
+
+        Rows without history are left out.
+        """
+        history, present = self.history, self.board.snapshot().rows
+        rows = {}
+        for symbol in symbols:
+            if history is not None and symbol in present and symbol in history:
+                at, value = history[symbol].since(self.at - KEPT_MS, points)
+                if at:
+                    rows[symbol] = {"at": at, "value": value}
+        return {
+            "board": self.name,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "at": self.at,
+            "field": history.field if history is not None else None,
+            "rows": rows,
+        }
 
     def status(self) -> Frame:
         """Return the status of all feeds, encoded at most once per change."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 from time import perf_counter, time
 from typing import Any
 
-from ticker import quality
+from ticker import fields, quality
 from ticker.config import Feed as FeedSettings
 from ticker.errors import FeedError
 from ticker.feeds import Feed, Reading
+from ticker.guard import Guard
 from ticker.health import Health, back_off
 from ticker.hub import Hub
 from ticker.live import FeedStatus, LiveBoard
@@ -30,6 +32,9 @@ ROWS_MAX = 100_000
 BACK_OFF_MAX = 60.0
 """Longest wait after failures, in seconds, for feeds whose config names none."""
 
+CALM_SECONDS = 600.0
+"""Without a row held back for so long a feed flaps no more: not each flap is a line in the log."""
+
 
 class _Source:
     """A feed with its settings, its health and the boards it fills."""
@@ -39,6 +44,26 @@ class _Source:
         self.boards = list(boards)
         self.health = Health()
         self.late: frozenset[str] = frozenset()
+        self.most: int = getattr(settings, "max_rows", ROWS_MAX)
+        self.guard: Guard | None = None
+        self.flapped: float | None = None
+        """When a row was held back last, in epoch seconds, while the feed flaps."""
+        if fields.GUARDED & settings.provides:
+            self.guard = Guard(
+                keep_finals=getattr(settings, "keep_finals", 0.0),
+                most=self.most,
+                cumulative=settings.kind == "replay",
+            )
+
+    def guarded(self, reading: Reading | None, now: float) -> Reading | None:
+        """Return a reading as it is to be shown; None when what is shown stays."""
+        if self.guard is None:
+            return reading
+        if reading is None:
+            rows = self.guard.confirm(now)
+            return None if rows is None else Reading(rows, complete=True)
+        rows = self.guard.admit(reading.rows, now, complete=reading.complete, kept=reading.kept)
+        return replace(reading, rows=rows)
 
 
 class Producer:
@@ -129,12 +154,14 @@ class Producer:
         if reading is not None and reading.trouble and health.trouble is None:
             log.warning("feed '%s' is incomplete: %s", name, reading.trouble)
         health.succeeded(now, reading)
+        reading = source.guarded(reading, now)
+        if source.guard is not None:
+            _count_held(name, source, source.guard, now)
         if reading is None:
             return
-        most = getattr(source.settings, "max_rows", ROWS_MAX)
         for live in source.boards:
             live.board.apply(name, reading.rows, complete=reading.complete, kept=reading.kept)
-            surplus = len(live.board.symbols(name)) - most
+            surplus = len(live.board.symbols(name)) - source.most
             if surplus > 0:  # a source that only ever adds rows must not fill the memory
                 live.board.remove(name, list(islice(live.board.symbols(name), surplus)))
             live.changed.set()
@@ -194,3 +221,14 @@ def _log_edge(name: str, found: Quality, why: str | None, *, first: bool) -> Non
         log.warning("feed '%s' is %s: %s", name, found, why)
     elif not first:
         log.info("feed '%s' is %s", name, found)
+
+
+def _count_held(name: str, source: _Source, guard: Guard, now: float) -> None:
+    """Take note of rows held back; log only that a feed begins to flap, and that it is calm."""
+    if guard.held > source.health.held:
+        if source.flapped is None:
+            log.warning("feed '%s' flaps: %s; held back until confirmed", name, guard.last_held)
+        source.health.held, source.flapped = guard.held, now
+    elif source.flapped is not None and now - source.flapped > CALM_SECONDS:
+        log.info("feed '%s' flaps no more", name)
+        source.flapped = None

@@ -57,14 +57,18 @@ def ms(seconds: float | None) -> int | None:
 # -- what the server says
 
 
-def welcome(viewer: str, heartbeat: float, boards: Sequence[str]) -> Frame:
-    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are."""
+def welcome(viewer: str, heartbeat: float, boards: Sequence[str], page: str = "") -> Frame:
+    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are.
+
+    ``page`` is the version of the page that the server has.
+    """
     return _frame(
         type="welcome",
         protocol=VERSION,
         viewer=viewer,
         heartbeat=heartbeat,
         boards=boards,
+        page=page,
     )
 
 
@@ -111,14 +115,20 @@ def status(board: str, feeds: Mapping[str, Any]) -> Frame:
     return _frame(type="status", board=board, feeds=feeds)
 
 
+def viewers(board: str, count: int) -> Frame:
+    """Say how many watch a board."""
+    return _frame(type="viewers", board=board, viewers=count)
+
+
 def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
     """Say that the connection lives, and where its boards are."""
     return _frame(type="heartbeat", at=at, seqs=seqs)
 
 
-def error(code: ErrorCode, message: str) -> Frame:
-    """Say that a message was not carried out."""
-    return _frame(type="error", code=code.value, message=message)
+def error(code: ErrorCode, message: str, board: str | None = None) -> Frame:
+    """Say that a message was not carried out; ``board`` is the one it was about, if any."""
+    about = {} if board is None else {"board": board}
+    return _frame(type="error", code=code.value, message=message, **about)
 
 
 def goodbye(code: CloseCode, retry: tuple[float, float]) -> Frame:

@@ -116,6 +116,15 @@ class Watch:
         self.status_version = self.live.status_version
         return self.viewer.write(self.live.status())
 
+    def tell(self, frame: Frame) -> None:
+        """Send a frame that has no seq, if the viewer is ready, still watches and knows the board.
+
+        Anybody else gets the next one: such a frame tells only of the present.
+        """
+        watches = self.viewer.watches.get(self.live.name) is self
+        if self.viewer.ready and watches and self.seq != UNTOLD:
+            self.viewer.write(frame)
+
 
 class Viewer:
     """One connection that watches boards. ``ready`` says whether it takes frames now."""

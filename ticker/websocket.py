@@ -103,7 +103,7 @@ class WebSocketEndpoint:
         try:
             self._hub.subscribe(viewer, message)
         except Refused as refused:
-            self._hub.reply(viewer, protocol.error(refused.code, str(refused)))
+            self._hub.reply(viewer, protocol.error(refused.code, str(refused), message.board))
 
 
 async def _refuse(scope: Any, send: Any) -> None:

@@ -1,52 +1,81 @@
 /**
- * Wiring only: the address bar, the connection, the stores and one view, painted at most once per frame.
+ * Wiring only: the address bar, the connection, one view and what stands around it, painted at most once per frame.
  * @module app
  */
 import { Client } from "./client.js";
-import { Announcer } from "./ui/announcer.js";
-import { FIRST } from "./core/columns.js";
-import { make, mark, write, writeCut } from "./ui/dom.js";
 import * as format from "./core/format.js";
+import { command } from "./core/keys.js";
+import { Lists } from "./core/lists.js";
 import { backoff } from "./core/protocol.js";
+import * as route from "./core/route.js";
+import { Settings } from "./core/settings.js";
+import { rateWords } from "./core/words.js";
+import { Announcer } from "./ui/announcer.js";
+import { mark, write, writeCut } from "./ui/dom.js";
+import { Feeds } from "./ui/feeds.js";
+import { Nav } from "./ui/nav.js";
 import { QuotesView } from "./ui/quotes.js";
 import { ScoresView } from "./ui/scores.js";
+import { Status } from "./ui/status.js";
+import { Toolbar } from "./ui/toolbar.js";
 
 /** A paint comes at least this often: countdowns are told in seconds, and views put off what is not urgent. */
 const PAINT_MS = 1_000;
 
-/** From here on people would have to reckon how old the data is. */
-const OLD_MS = 60_000;
+/** The address follows the filter after this pause in typing: browsers bound how often it may change. */
+const ADDRESS_MS = 400;
 
 const VIEWS = { quotes: QuotesView, scores: ScoresView };
+const RATES = ["live", "1", "5", "30"];
+const isKiosk = new URLSearchParams(location.search).has("kiosk");
 const at = (id) => document.getElementById(id);
-const ui = {
-  board: at("board"), boards: at("boards"), content: at("content"), counts: at("counts"), empty: at("empty"),
-  filter: at("filter"), more: at("more"), notes: at("notes"), pause: at("pause"), reconnect: at("reconnect"),
-  state: at("state"), stateWords: at("state-words"), title: at("title"), updated: at("updated"),
-};
+const ui = { content: at("content"), empty: at("empty"), notice: at("notice"), title: at("title") };
 
-let boards = [];
+const settings = new Settings(() => localStorage);
+const lists = new Lists(settings);
+const client = new Client(document.baseURI);
+const announcer = new Announcer(at("announcer"), window);
+const context = {
+  settings,
+  lists,
+  client,
+  request,
+  now: () => client.now(),
+  go,
+  open: (symbol) => go(current.name, symbol),
+  say: (words) => announcer.say(words),
+  toast,
+  alert: (symbol) => openDialog("alert-dialog", current, symbol),
+};
+const nav = new Nav(at("boards"));
+const status = new Status(document, client, settings);
+const feeds = new Feeds(at("notes"), at("feeds"), context);
+const toolbar = new Toolbar(document, context, { filter, view: () => openDialog("view-dialog", current, view) });
+
 let current = null;
 let view = null;
-let viewLayout = null;
-let shownAt = null;
-let heardAt = Date.now();
+let drawer = null;
+let alarms = null;
+let toasts = null;
+let opening = ""; // the symbol whose drawer the address asks for
 let problem = "";
-let noted = "";
 let lastKind = "idle";
 let frame = 0;
-
-const announcer = new Announcer(at("announcer"), window);
-const client = new Client(document.baseURI);
-client.listen((message) => (message === null ? changed(client.state) : received(message)));
+let addressTimer = 0;
 
 /** Takes note of what the server says beside the rows. */
 function received(message) {
-  heardAt = Date.now();
-  if (message.type === "welcome") listNames(message.boards);
-  if (message.type === "error") problem = format.text(message.message ?? message.code);
-  if (message.type === "snapshot" || message.type === "diff") problem = "";
+  if (message.type === "welcome") welcomed(message);
+  const isHere = message.board === undefined || message.board === current?.name;
+  if (message.type === "error" && isHere) problem = format.text(message.message ?? message.code);
+  if ((message.type === "snapshot" || message.type === "diff") && isHere) problem = "";
   request();
+}
+
+function welcomed({ boards, page }) {
+  nav.names(boards);
+  const [, own] = /\/static\/([^/]+)\//.exec(import.meta.url) ?? [];
+  if (own !== undefined && page && page !== own) notice("There is a new version of this page.");
 }
 
 /** Tells the new state of the connection aloud; that it is live is no news at the beginning. */
@@ -66,155 +95,209 @@ function request() {
 
 function paint(now) {
   frame = 0;
-  const state = client.state;
-  if (current?.ready && (!state.paused || view === null)) paintRows(now);
-  paintState(state);
-  paintNotes();
+  const isHeld = client.state.paused && view !== null;
+  if (current?.ready && !isHeld) paintRows(now);
+  status.paint(current, problem);
+  toolbar.paint(current, view);
+  feeds.paint(current);
+  const title = current?.title ?? "Boards";
+  writeCut(ui.title, title);
+  document.title = `${toasts?.unseen ? `(${toasts.unseen}) ` : ""}${title} – ticker`;
 }
 
 function paintRows(now) {
-  const changes = current.take();
-  if (view === null || viewLayout !== current.layout) {
-    viewLayout = current.layout;
-    view = new VIEWS[viewLayout](request);
-    view.filter(ui.filter.value);
+  const isNew = view === null || !(view instanceof VIEWS[current.layout]);
+  if (isNew) {
+    view = new VIEWS[current.layout](context);
+    view.filter(toolbar.filter);
     ui.content.replaceChildren(view.element);
     current.touch();
-    view.paint(current, current.take(), now);
-  } else {
-    view.paint(current, changes, now);
   }
-  shownAt = current.at;
-  paintCounts();
+  const changes = current.take();
+  view.paint(current, changes, now);
+  drawer?.paint(current, changes, now);
+  status.shown(current.at);
+  paintEmptiness();
+  if (opening) openDrawer(opening);
 }
 
-function paintCounts() {
+function paintEmptiness() {
   const { total, visible } = view.counts;
-  const noun = viewLayout === "scores" ? "game" : "row";
-  const all = `${total} ${noun}${total === 1 ? "" : "s"}`;
-  write(ui.counts, visible === total ? all : `${visible} of ${all}`);
-  ui.more.hidden = viewLayout !== "quotes" || current.columns.length <= FIRST;
-  const noColumns = viewLayout === "quotes" && current.columns.length === 0;
+  const noun = current.layout === "scores" ? "game" : "row";
+  const hasColumns = current.layout === "scores" || current.columns.length > 0;
   let words = "";
   if (total === 0) words = format.emptyWords(current.feeds);
-  else if (visible === 0) words = `No ${noun} matches “${ui.filter.value.trim()}”`;
-  else if (noColumns) words = "This board has no columns";
+  else if (visible === 0 && toolbar.filter.trim()) words = `No ${noun} matches “${toolbar.filter.trim()}”`;
+  else if (visible === 0) words = `No ${noun} is in what is chosen above`;
+  else if (!hasColumns) words = "This board has no columns";
   write(ui.empty, words);
   ui.content.hidden = visible === 0;
 }
 
-function paintState(state) {
-  const board = { at: current?.at ?? null, waiting: current?.waiting ?? null };
-  write(ui.stateWords, problem || format.stateWords(state, board, Date.now()));
-  mark(ui.state, "kind", problem ? "closed" : state.kind === "live" && state.paused ? "paused" : state.kind);
-  mark(ui.board, "live", state.kind === "live" ? "yes" : "no");
-  write(ui.pause, state.paused ? "Resume" : "Pause");
-  ui.reconnect.hidden = !["waiting", "offline", "closed"].includes(state.kind);
-  const title = current?.title ?? "Boards";
-  writeCut(ui.title, title);
-  document.title = `${title} – ticker`;
-  const silence = Date.now() - heardAt;
-  const age = state.kind !== "live" && silence >= OLD_MS ? `, ${format.age(silence)} ago` : "";
-  write(ui.updated, shownAt === null ? "" : `as of ${format.clock(shownAt)}${age}`);
+/** Shows the board and the row that the address names. */
+function follow() {
+  const { board, symbol } = route.parse(location);
+  const name = board || nav.first;
+  if (name === undefined) return;
+  if (name !== current?.name) show(name);
+  opening = symbol;
+  if (symbol === "") drawer?.close();
+  nav.mark(name);
+  request();
 }
 
-/** One line for each feed that is not as it should be. */
-function paintNotes() {
-  const feeds = Object.entries(current?.feeds ?? {});
-  const lines = feeds.map(([name, feed]) => format.feedWords(name, feed, Date.now())).filter(Boolean);
-  const words = lines.join("\n");
-  if (words === noted) return;
-  noted = words;
-  ui.notes.replaceChildren(...lines.map((line) => make("li", "", line)));
-  if (words) announcer.say(words);
-}
-
-function listNames(names) {
-  if (!Array.isArray(names)) return;
-  const titles = new Map(boards.map(({ name, title }) => [name, title]));
-  list(names.filter((name) => typeof name === "string").map((name) => ({ name, title: titles.get(name) ?? name })));
-}
-
-function list(entries) {
-  if (JSON.stringify(entries) === JSON.stringify(boards)) return;
-  boards = entries;
-  ui.boards.replaceChildren(
-    ...entries.map(({ name, title }) => {
-      const link = make("a");
-      writeCut(link, title);
-      link.href = `#/${encodeURIComponent(name)}`;
-      return make("li", "", link);
-    }),
-  );
-  markCurrent();
-}
-
-function markCurrent() {
-  for (const link of ui.boards.querySelectorAll("a")) {
-    const isCurrent = link.hash === `#/${encodeURIComponent(current?.name ?? "")}`;
-    if (isCurrent) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-    if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }
-}
-
-/** The board named by the address bar, `#/NAME`. */
-function named() {
-  try {
-    return decodeURIComponent(location.hash.replace(/^#\/?/, ""));
-  } catch {
-    return ""; // a stray % in the address names no board
-  }
-}
-
-function route() {
-  const name = named() || boards[0]?.name;
-  if (name === undefined || name === current?.name) return;
-  problem = "";
-  shownAt = null;
-  view = null;
-  ui.content.replaceChildren();
-  ui.filter.value = "";
-  write(ui.counts, "");
-  write(ui.empty, "");
+function show(name) {
   const before = current?.name;
-  const isThere = boards.length === 0 || boards.some((board) => board.name === name);
-  current = isThere ? client.watch(name) : null;
+  problem = nav.knows(name) ? "" : `There is no board named ${name}`;
+  current = nav.knows(name) ? client.watch(name) : null;
   current?.touch();
-  if (!isThere) problem = `There is no board named ${name}`;
-  if (before !== undefined) client.unwatch(before);
+  if (before !== undefined && !alarms?.boards.includes(before)) client.unwatch(before);
   client.resume(); // a board is chosen in order to be seen
-  markCurrent();
+  drawer?.close();
+  view = null;
+  status.shown(null);
+  ui.content.replaceChildren();
+  write(ui.empty, "");
+  if (before !== undefined) toolbar.clear();
+}
+
+/** Changes the address, which is followed. */
+function go(board, symbol = "") {
+  location.hash = route.hash(board, symbol);
+}
+
+function filter(text) {
+  view?.filter(text);
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(() => {
+    history.replaceState(null, "", `${location.pathname}${route.search(location.search, text)}${location.hash}`);
+  }, ADDRESS_MS);
+  request();
+}
+
+// -- what is loaded when it is needed
+
+/** A part of the page; undefined, and said, where it cannot be had. */
+async function load(name) {
+  try {
+    return await import(`./ui/${name}.js`);
+  } catch {
+    notice("A part of this page could not be loaded.");
+    return undefined;
+  }
+}
+
+async function openDialog(name, ...about) {
+  if (about.includes(null)) return;
+  (await load(name))?.open(context, ...about);
+}
+
+async function openDrawer(symbol) {
+  opening = "";
+  const part = await load("drawer");
+  if (part === undefined || !current?.ready || route.parse(location).symbol !== symbol) return;
+  if (drawer === null) {
+    drawer = new part.Drawer(context);
+    drawer.onclose = (shown) => {
+      if (route.parse(location).symbol === shown) go(current.name);
+      view?.focus?.(shown);
+    };
+  }
+  drawer.show(current, symbol);
+}
+
+async function toast(...message) {
+  const part = await load("toasts");
+  toasts ??= part ? new part.Toasts(context, request) : null;
+  toasts?.show(...message);
+}
+
+/** Watches for alerts, on whatever board they are, as long as there are any. */
+async function watchAlerts() {
+  if (settings.get("alerts").length === 0 || alarms !== null) return;
+  const part = await load("alarms");
+  alarms ??= part ? new part.Alarms(context) : null;
+  request();
+}
+
+/** Something that only loading the page again can mend. */
+function notice(words) {
+  write(ui.notice.firstElementChild, words);
+  ui.notice.hidden = false;
+}
+
+// -- what people do
+
+function nextRate() {
+  settings.set("rate", RATES[(RATES.indexOf(settings.get("rate")) + 1) % RATES.length]);
+  announcer.say(rateWords(settings.get("rate")));
+}
+
+function escape() {
+  if (document.activeElement === toolbar.field) toolbar.leave(view);
+  else drawer?.close();
+}
+
+const focused = () => drawer?.symbol || view?.focused;
+const COMMANDS = {
+  filter: () => toolbar.field.focus(),
+  pause: () => status.togglePause(),
+  rate: nextRate,
+  star: () => focused() && lists.toggle(current.name, focused()),
+  alert: () => focused() && context.alert(focused()),
+  view: () => openDialog("view-dialog", current, view),
+  running: () => current?.layout === "scores" && settings.set("liveOnly", !settings.get("liveOnly")),
+  feeds: () => feeds.toggle(),
+  settings: () => openDialog("settings-dialog"),
+  help: () => openDialog("help-dialog"),
+  escape,
+};
+
+function pressed(event) {
+  if (document.querySelector("dialog[open]:modal")) return; // its keys are its own
+  const name = command(event, settings.get("shortcuts"));
+  if (name === null) return;
+  if (name !== "escape") event.preventDefault();
+  if (name.startsWith("board ")) nav.open(Number(name.slice(6)) - 1);
+  else COMMANDS[name]();
+}
+
+function applySettings() {
+  mark(document.documentElement, "colours", settings.get("colours"));
+  mark(document.documentElement, "density", settings.get("density"));
+  client.interval = settings.get("rate") === "live" ? 0 : Number(settings.get("rate"));
   request();
 }
 
 /** Reads the list of boards with their titles; until that works, a board named by the address is shown anyway. */
-async function load(attempt = 0) {
+async function readBoards(attempt = 0) {
   try {
     const response = await fetch("api/boards");
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    const body = await response.json();
-    list(body.boards.map(({ name, title }) => ({ name, title: title || name })));
-    write(ui.empty, boards.length === 0 ? "No boards are configured" : "");
+    const { boards } = await response.json();
+    nav.list(boards.map(({ name, title }) => ({ name, title: title || name })));
+    if (boards.length === 0) write(ui.empty, "No boards are configured");
   } catch {
-    setTimeout(() => load(attempt + 1), backoff(attempt, Math.random()));
+    setTimeout(() => readBoards(attempt + 1), backoff(attempt, Math.random()));
     if (current === null) write(ui.empty, "The list of boards cannot be read – trying again");
   }
-  route();
+  follow();
 }
 
-ui.pause.addEventListener("click", () => (client.state.paused ? client.resume() : client.pause()));
-ui.reconnect.addEventListener("click", () => client.retry());
-ui.more.addEventListener("click", () => {
-  const isAll = ui.more.getAttribute("aria-pressed") !== "true";
-  ui.more.setAttribute("aria-pressed", String(isAll));
-  mark(ui.board, "columns", isAll ? "all" : "");
-});
-ui.filter.addEventListener("input", () => {
-  view?.filter(ui.filter.value);
-  if (view) paintCounts();
-});
-window.addEventListener("hashchange", route);
+client.listen((message) => (message === null ? changed(client.state) : received(message)));
+client.follow(window, document, isKiosk ? undefined : () => !alarms?.boards.length);
+for (const name of ["colours", "density", "rate"]) settings.on(name, applySettings);
+for (const name of ["lists", "list", "liveOnly"]) settings.on(name, request);
+settings.on("alerts", watchAlerts);
+settings.follow(window);
+applySettings();
+at("settings").addEventListener("click", COMMANDS.settings);
+at("help").addEventListener("click", COMMANDS.help);
+ui.notice.lastElementChild.addEventListener("click", () => location.reload());
+document.addEventListener("keydown", pressed);
+window.addEventListener("hashchange", follow);
 setInterval(request, PAINT_MS);
-client.follow(window, document, () => true);
-load();
+toolbar.clear(route.parse(location).filter);
+readBoards();
+watchAlerts();
+if (isKiosk) load("kiosk").then((part) => part?.start(context, { show: go, boards: () => nav.entries }));

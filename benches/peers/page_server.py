@@ -2,6 +2,7 @@
 
 A line on its input is a load: `{"board": "busy", "rows": 40, "rate": 25, "seconds": 10}` changes 40
 rows 25 times a second. When it is over, a line on its output says how many rows changed.
+When its input ends, so does it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -78,6 +80,7 @@ async def obey(boards: dict[str, LiveBoard]) -> None:
             order = json.loads(line)
             name = order.pop("board")
             loads.create_task(load(boards[name], quotes[name], **order))
+    signal.raise_signal(signal.SIGTERM)  # whoever gave orders has gone
 
 
 async def load(live: LiveBoard, quotes: Quotes, rows: int, rate: float, seconds: float) -> None:

@@ -96,8 +96,9 @@ class ScriptedSource:
 class RunningServer:
     """``ticker serve`` as a process of its own, on one port that outlives a restart."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
         self._config = config
+        self.configure(feeds, boards)
         self._log = config.with_suffix(".log")
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,6 +108,11 @@ class RunningServer:
     def url(self) -> str:
         """The address of the page."""
         return f"http://127.0.0.1:{self.port}/"
+
+    def configure(self, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
+        """Write its config; it counts from the next start on."""
+        settings = {"server": {"heartbeat": "1s"}, "feeds": feeds, "boards": boards}
+        self._config.write_text(json.dumps(settings))  # JSON is YAML, too
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -189,9 +195,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
 
     def start(feeds: dict[str, Any], boards: dict[str, Any]) -> RunningServer:
         config = tmp_path / f"config{len(servers)}.yaml"
-        settings = {"server": {"heartbeat": "1s"}, "feeds": feeds, "boards": boards}
-        config.write_text(json.dumps(settings))  # JSON is YAML, too
-        servers.append(RunningServer(config))
+        servers.append(RunningServer(config, feeds, boards))
         return servers[-1]
 
     yield start

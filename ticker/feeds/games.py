@@ -88,17 +88,25 @@ RULES: Mapping[Sport, Rules] = {
 class Games:
     """Rounds of ``sport`` between ``teams``, everybody against everybody, again and again.
 
-    In a round of an odd number of teams one rests. Raises ValueError for fewer than two teams.
+    In a round of an odd number of teams one rests. ``speed`` is in game seconds per second; it is
+    only told (``clock_rate``). Raises ValueError for fewer than two teams.
     """
 
     def __init__(
-        self, sport: Sport, teams: Sequence[str], *, seed: int, league: str | None = None
+        self,
+        sport: Sport,
+        teams: Sequence[str],
+        *,
+        seed: int,
+        league: str | None = None,
+        speed: float = 1.0,
     ) -> None:
         names = list(dict.fromkeys(teams))
         if len(names) < 2:
             raise ValueError(f"games need at least two teams, got {len(names)}")
         self._rules, self._seed, self._league = RULES[sport], f"{seed}:{sport}", league
         self._codes = _codes(names)
+        self._clock_rate = speed if self._rules.counts_up else -speed
         self._strengths = {name: _rng(self._seed, name).gauss(0.0, 1.0) for name in names}
         _rng(self._seed).shuffle(names)
         self._teams: list[str | None] = [*names, None] if len(names) % 2 else [*names]
@@ -160,6 +168,8 @@ class Games:
                 start = estimate
             self._starts[symbol] = start, elapsed >= 0
         row = {"home": game.teams[0], "away": game.teams[1], "start": start, **game.at(elapsed)}
+        if "clock" in row:
+            row["clock_rate"] = self._clock_rate if row["status"] == "live" else 0.0
         if self._league is not None:
             row["league"] = self._league
         return row

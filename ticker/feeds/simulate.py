@@ -29,7 +29,11 @@ class SimulatedScoreFeed:
     def __init__(self, settings: SimulatedScores) -> None:
         self._seconds = settings.every * settings.speed
         self._games = Games(
-            Sport(settings.sport), settings.teams, seed=settings.seed, league=settings.league
+            Sport(settings.sport),
+            settings.teams,
+            seed=settings.seed,
+            league=settings.league,
+            speed=settings.speed,
         )
 
     async def read(self, now: float) -> Reading | None:

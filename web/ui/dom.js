@@ -32,3 +32,29 @@ export function mark(element, name, value) {
   if (value) element.dataset[name] = value;
   else delete element.dataset[name];
 }
+
+/** Loads a style sheet; resolves when it applies, rejects when it cannot be had. */
+export function loadStyle(url) {
+  const link = make("link");
+  link.rel = "stylesheet";
+  link.href = url;
+  return loaded(link, url);
+}
+
+/** Loads a classic script; resolves when it has run, rejects when it cannot be had. */
+export function loadScript(url) {
+  const script = make("script");
+  script.src = url;
+  return loaded(script, url);
+}
+
+function loaded(element, url) {
+  return new Promise((resolve, reject) => {
+    element.addEventListener("load", () => resolve());
+    element.addEventListener("error", () => {
+      element.remove();
+      reject(new Error(`${url} cannot be loaded`));
+    });
+    document.head.append(element);
+  });
+}

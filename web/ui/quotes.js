@@ -29,8 +29,8 @@ export class QuotesView {
   #behind = new Set(); // symbols whose row shows older values: at most one per row
   #caughtUpAt = 0;
 
-  /** @param {() => void} request asks for a paint; without being asked one comes every second, if not more often. */
-  constructor(request) {
+  /** @param {{request: () => void}} context request asks for a paint; without being asked one comes every second, if not more often. */
+  constructor({ request }) {
     this.#sight = new Sight(() => this.#behind.size > 0 && request());
     this.element.tabIndex = 0;
     this.element.setAttribute("role", "region");

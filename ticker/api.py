@@ -1,0 +1,154 @@
+"""The HTTP addresses for programs: boards, their past, feeds, events, health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Sequence
+from gzip import compress
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from ticker import __version__, configfile, events
+from ticker.page import best
+from ticker.websocket import RETRY_AFTER
+
+if TYPE_CHECKING:
+    from ticker.app import Ticker
+
+HISTORY_ROWS = 200
+"""Most rows in one answer about the past: what a page shows, and a few milliseconds of work."""
+
+COMPRESS_FROM = 1_000
+"""Shorter answers fit into a packet as they are."""
+
+
+def add_routes(app: FastAPI, ticker: Ticker) -> None:
+    """Add the HTTP addresses."""
+
+    @app.get("/api/boards")
+    async def boards() -> dict[str, Any]:
+        """List the boards."""
+        return {
+            "boards": [
+                {
+                    "name": live.name,
+                    "title": live.title,
+                    "layout": live.layout,
+                    "rows": len(live.board),
+                    "epoch": live.epoch,
+                    "seq": live.seq,
+                    "quality": live.quality.value,
+                    "feeds": list(live.feeds),
+                }
+                for live in ticker.boards.values()
+            ]
+        }
+
+    @app.get("/api/boards/{name}", response_model=None)
+    async def board(name: str, request: Request) -> Response:
+        """Return a board's snapshot message; 304 where the viewer has it already."""
+        live = ticker.boards.get(name)
+        if live is None:
+            return _problem(404, f"no board '{name[:64]}'")
+        headers = {"etag": live.etag, "cache-control": "no-cache"}
+        known = [
+            tag.strip().removeprefix("W/")
+            for tag in request.headers.get("if-none-match", "").split(",")
+        ]
+        if (live.etag in known or "*" in known) and not live.told_since_flush:
+            return Response(status_code=304, headers=headers)
+        return await _answer(request, live.snapshot().text, headers)
+
+    @app.get("/api/boards/{name}/history", response_model=None)
+    async def history(
+        name: str,
+        request: Request,
+        symbols: Annotated[list[str] | None, Query()] = None,
+        points: Annotated[int | None, Query(ge=2, le=2000)] = None,
+    ) -> Response:
+        """Return the past of a board's rows."""
+        live = ticker.boards.get(name)
+        if live is None:
+            return _problem(404, f"no board '{name[:64]}'")
+        rows = live.board.snapshot().rows
+        asked = islice(rows, HISTORY_ROWS) if symbols is None else _symbols(symbols, rows)
+        wanted = list(asked)
+        if len(wanted) > HISTORY_ROWS:
+            return _problem(400, f"at most {HISTORY_ROWS} symbols at once, got {len(wanted)}")
+        body = orjson.dumps(live.past(wanted, points))
+        return await _answer(request, body, {"cache-control": "no-cache"})
+
+    @app.get("/api/feeds")
+    async def feeds() -> dict[str, Any]:
+        """Say how every feed is."""
+        return {"feeds": ticker.feeds()}
+
+    @app.get("/events", response_model=None)
+    async def event_stream(
+        board: Annotated[list[str], Query(min_length=1)],
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Send the messages of boards as Server-Sent Events."""
+        unknown = [name for name in board if name not in ticker.boards]
+        if unknown:
+            return _problem(404, f"no board '{unknown[0][:64]}'")
+        if ticker.hub.full:
+            return _problem(503, "no place for another viewer", {"retry-after": str(RETRY_AFTER)})
+        return StreamingResponse(
+            events.stream(ticker.hub, board, last_event_id),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        """Say that the process lives, and how well: viewers, and how late its loop is."""
+        return {
+            "status": "ok",
+            "version": __version__,
+            "viewers": len(ticker.hub.viewers),
+            "closed": ticker.hub.closed,
+            "loop_lag": ticker.lag.wire(),
+        }
+
+    @app.get("/readyz", response_model=None)
+    async def readyz() -> Response:
+        """Say whether viewers may come, and why not."""
+        waiting = ticker.unready()
+        status = "waiting" if waiting else "ready"
+        body = {"status": status, "waiting": waiting}
+        return JSONResponse(body, status_code=503 if waiting else 200)
+
+    schema = configfile.json_schema()
+
+    @app.get("/config.schema.json")
+    async def config_schema() -> dict[str, Any]:
+        """Return the JSON Schema of the config file."""
+        return schema
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:
+    """Return each symbol that is asked for once: a symbol as it is, other text split at commas."""
+    parts = (part for text in asked for part in ([text] if text in rows else text.split(",")))
+    return dict.fromkeys(filter(None, parts))
+
+
+async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """Return JSON, compressed where that is worth it and the client accepts it."""
+    headers["vary"] = "accept-encoding"
+    coding = best(request.headers.get("accept-encoding", ""), ["gzip"])
+    if len(body) >= COMPRESS_FROM and coding == "gzip":
+        # in a thread: a large document must not hold up the viewers
+        body = await asyncio.to_thread(compress, body, 5, mtime=0)
+        headers["content-encoding"] = "gzip"
+        if "etag" in headers:  # other bytes of the same state (RFC 9110, 8.8.3)
+            headers["etag"] = f"W/{headers['etag']}"
+    return Response(body, media_type="application/json", headers=headers)

@@ -1,0 +1,209 @@
+"""The page's files: read at start, kept in memory in every form in which they are sent.
+
+Each file has two addresses. At its plain one it is as it was written, and asked for again each time
+(``no-cache``, ETag). Below ``/static/VERSION/`` scripts and styles have no comments, scripts that
+pages begin with have in them what they import, and browsers keep all of it for a year: another
+version of the page has other addresses, so old and new modules never mix. HTML refers to these.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+
+import brotli
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ticker.bundle import join
+
+ASK_AGAIN = "no-cache"
+KEEP = "public, max-age=31536000, immutable"
+
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+    "": "text/plain; charset=utf-8",  # a licence
+}
+"""By suffix, the same on every system; anything else is only bytes."""
+
+PACKED_ALREADY = {".ico", ".png", ".woff2"}
+CODINGS = ("br", "gzip")
+"""Content codings, the smaller first."""
+
+_FOR_PEOPLE = re.compile(
+    rb"^[ \t]*(?:/\*.*?\*/[ \t]*\n|//[^\n]*\n)|^[ \t]+", re.DOTALL | re.MULTILINE
+)
+"""Comments on lines of their own, and indentation: a third of the bytes of a script or style. In
+this project no text goes over the end of a line."""
+
+_ENTRY = re.compile(r'<script type="module" src="(\.\.?/[^"]+)"')
+_REFERENCE = re.compile(r'(?<==")\.\.?/[^"?#]+')
+_CODING = re.compile(
+    r"\s*([^\s;,]+)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?", re.IGNORECASE
+)
+
+
+class File:
+    """One file and its compressed forms, where they are smaller; ``headers`` are its own."""
+
+    def __init__(self, path: str, content: bytes, headers: dict[str, str] | None = None) -> None:
+        suffix = posixpath.splitext(path)[1]
+        self.type = TYPES.get(suffix, "application/octet-stream")
+        self.headers = headers or {}
+        packed = {} if suffix in PACKED_ALREADY else _compressed(content)
+        smaller = {c: data for c, data in packed.items() if len(data) < len(content)}
+        self._forms = {"identity": content, **smaller}
+        name = sha256(content).hexdigest()[:16]
+        self._tags = {coding: f'"{name}-{coding}"' for coding in self._forms}
+
+    def response(self, request: Request, cache: str) -> Response:
+        """Return the form that the browser takes, or 304 when it has the file in any form."""
+        coding = best(request.headers.get("accept-encoding", ""), self._forms)
+        headers = {
+            **self.headers,
+            "cache-control": cache,
+            "etag": self._tags[coding],
+            "vary": "accept-encoding",
+        }
+        known = request.headers.get("if-none-match", "").split(",")
+        if {"*", *self._tags.values()} & {tag.strip().removeprefix("W/") for tag in known}:
+            return Response(status_code=304, headers=headers)
+        if coding != "identity":
+            headers["content-encoding"] = coding
+        headers["content-type"] = self.type
+        return Response(self._forms[coding], headers=headers)  # to HEAD servers send no content
+
+
+class Page:
+    """Every file of a directory by its address, without a look at the disk after the start.
+
+    ``embedded`` are the headers of the HTML files below ``embed/``, which other sites may frame.
+    """
+
+    def __init__(self, directory: Path, embedded: dict[str, str] | None = None) -> None:
+        contents = {file.relative_to(directory).as_posix(): file for file in _files(directory)}
+        read = {path: file.read_bytes() for path, file in sorted(contents.items())}
+        self.version = _version(read)
+        joined = _joined(read)
+        self._plain: dict[str, File] = {}
+        self._kept: dict[str, File] = {}
+        for path, content in read.items():
+            if path.endswith(".html"):
+                text = self._renamed(path, content.decode(), read.keys())
+                own = embedded if path.startswith("embed/") else None
+                html = File(path, text.encode(), own)
+                self._plain[path] = self._plain[path.removesuffix(".html")] = html
+            else:
+                self._plain[path] = File(path, content)
+                kept = f"static/{self.version}/{path}"
+                self._kept[kept] = File(path, _shortened(path, joined.get(path, content)))
+        if "index.html" in self._plain:
+            self._plain[""] = self._plain["index.html"]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address at which browsers keep a file."""
+        return list(self._kept)
+
+    async def respond(self, request: Request) -> Response:
+        """Answer a GET or HEAD for the path parameter ``path``."""
+        path = request.path_params["path"]
+        if path in self._plain:
+            return self._plain[path].response(request, ASK_AGAIN)
+        if path in self._kept:
+            return self._kept[path].response(request, KEEP)
+        why = f"no '/{path[:64]}' here"
+        if path.startswith("static/") and not path.startswith(f"static/{self.version}/"):
+            why = "the page has another version now: load it again"
+        return JSONResponse({"detail": why}, 404, {"cache-control": "no-store"})
+
+    def _renamed(self, path: str, html: str, files: Iterable[str]) -> str:
+        """Return ``html`` with its relative references to files leading to kept addresses."""
+
+        def rename(reference: re.Match[str]) -> str:
+            folder = posixpath.dirname(path)
+            file = posixpath.normpath(posixpath.join(folder, reference[0]))
+            if file not in files or file.endswith(".html"):
+                return reference[0]
+            return ("../" * path.count("/") or "./") + f"static/{self.version}/{file}"
+
+        return _REFERENCE.sub(rename, html)
+
+
+def best(accepted: str, offered: Iterable[str]) -> str:
+    """Return the coding of ``offered`` that an Accept-Encoding header wants (RFC 9110, 12.5.3).
+
+    What is not compressed (``identity``) is always there, also for who refuses it: better than 406.
+    """
+    matches = (_CODING.fullmatch(part) for part in accepted.split(","))
+    weights = {match[1].lower(): float(match[2] or 1) for match in matches if match}
+
+    def weight(coding: str) -> float:
+        return weights.get(coding, weights.get("*", 0.0))
+
+    found = max((c for c in CODINGS if c in offered), key=weight, default="identity")
+    wanted = weight(found) > 0 and weight(found) >= weights.get("identity", 0.0)
+    return found if wanted else "identity"
+
+
+def web_directory() -> Path:
+    """Return where the page is: inside the installed package, or beside it in a checkout."""
+    installed = Path(str(resources.files("ticker"))) / "web"
+    return installed if installed.is_dir() else installed.parent.parent / "web"
+
+
+@functools.lru_cache(maxsize=256)  # bounded, and enough for servers that start anew in one process
+def _compressed(content: bytes) -> dict[str, bytes]:
+    """Return ``content`` in every coding, as small as it gets: the work is done once."""
+    return {"br": brotli.compress(content, quality=11), "gzip": gzip.compress(content, 9, mtime=0)}
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield what browsers may have: nothing hidden, nothing of npm's."""
+    for file in directory.rglob("*"):
+        parts = file.relative_to(directory).parts
+        hidden = any(part.startswith(".") or part == "node_modules" for part in parts)
+        if file.is_file() and not hidden and not file.match("package*.json"):
+            yield file
+
+
+def _joined(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the scripts that pages begin with, each with all that it imports."""
+    modules = {path: text.decode() for path, text in contents.items() if path.endswith(".js")}
+    entries = set()
+    for path, html in contents.items():
+        if path.endswith(".html"):
+            sources = _ENTRY.findall(html.decode())
+            folder = posixpath.dirname(path)
+            entries |= {posixpath.normpath(posixpath.join(folder, source)) for source in sources}
+    return {entry: join(entry, modules).encode() for entry in entries & modules.keys()}
+
+
+def _shortened(path: str, content: bytes) -> bytes:
+    """Return a script or style without what only people read."""
+    ours = path.endswith((".css", ".js")) and not path.startswith("vendor/")
+    return _FOR_PEOPLE.sub(b"", content) if ours else content
+
+
+def _version(contents: dict[str, bytes]) -> str:
+    """Return a short name of all files together."""
+    whole = sha256()
+    for path, content in contents.items():
+        whole.update(f"{path}\0{len(content)}\0".encode() + content)
+    return whole.hexdigest()[:12]

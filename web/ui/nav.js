@@ -1,0 +1,66 @@
+/**
+ * The list of boards.
+ * @module nav
+ */
+import { hash } from "../core/route.js";
+import { make, writeCut } from "./dom.js";
+
+export class Nav {
+  /** @type {{name: string, title: string}[]} */
+  entries = [];
+  #list;
+  #current;
+
+  constructor(list) {
+    this.#list = list;
+  }
+
+  /** The board that is shown where the address names none. */
+  get first() {
+    return this.entries[0]?.name;
+  }
+
+  /** Whether there is such a board, as far as this page knows. */
+  knows(name) {
+    return this.entries.length === 0 || this.entries.some((board) => board.name === name);
+  }
+
+  /** Takes the names the server says; titles stay as far as they are known. */
+  names(names) {
+    if (!Array.isArray(names)) return;
+    const titles = new Map(this.entries.map(({ name, title }) => [name, title]));
+    const known = names.filter((name) => typeof name === "string");
+    this.list(known.map((name) => ({ name, title: titles.get(name) ?? name })));
+  }
+
+  list(entries) {
+    if (JSON.stringify(entries) === JSON.stringify(this.entries)) return;
+    this.entries = entries;
+    this.#list.replaceChildren(...entries.map((entry) => make("li", "", link(entry))));
+    this.mark(this.#current);
+  }
+
+  /** Shows which board is the current one. */
+  mark(name) {
+    this.#current = name;
+    for (const link of this.#list.querySelectorAll("a")) {
+      const isCurrent = link.hash === hash(name ?? "");
+      if (isCurrent === link.hasAttribute("aria-current")) continue;
+      if (!isCurrent) link.removeAttribute("aria-current");
+      else link.setAttribute("aria-current", "page");
+      if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+  }
+
+  /** Goes to a board by its place in the list, from 0. */
+  open(index) {
+    this.#list.querySelectorAll("a")[index]?.click();
+  }
+}
+
+function link({ name, title }) {
+  const element = make("a");
+  writeCut(element, title);
+  element.href = hash(name);
+  return element;
+}
