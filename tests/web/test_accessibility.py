@@ -84,8 +84,11 @@ def reconnecting(scene: Scene) -> None:
 
 
 def empty(scene: Scene) -> None:
-    """The source answers, and has nothing."""
+    """The source answers, and has nothing; the server begins anew, as games that are over stay."""
     scene.source.rows = []
+    scene.server.stop()
+    scene.server.start()
+    scene.page.get_by_role("button", name="Reconnect").click()
     expect(scene.page.locator("#empty")).to_contain_text("No rows yet", timeout=SOON)
 
 

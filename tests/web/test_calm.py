@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,8 +100,7 @@ def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     flaky = source.feed(every="100ms", stale_after="300ms", backoff_max="200ms")
     config = tmp_path_factory.mktemp("calm") / "config.yaml"
     feeds = {"prices": PRICES, "games": GAMES, "flaky": flaky}
-    config.write_text(json.dumps({"feeds": feeds, "boards": BOARDS}))
-    server = RunningServer(config)
+    server = RunningServer(config, feeds, BOARDS)
     try:
         server.wait_for("readyz")
         yield watch(browser, server)
@@ -293,6 +291,6 @@ def test_back_is_live_again(board: RunningServer, remembering: Page) -> None:
     page.goto(f"{board.url}healthz")
     page.go_back(wait_until="commit")  # a page that was kept does not load
     when(page, "witness.isKept")
-    expect(page.locator("#state")).to_have_text("Live", timeout=SOON)
+    expect(page.locator("#state")).to_have_attribute("data-kind", "live", timeout=SOON)
     cell = page.locator("tbody .figure").first
     expect(cell).not_to_have_text(cell.inner_text(), timeout=SOON)
