@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# all at once: npm takes away what it is not told of
+BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test check format bench screenshot clean
+.PHONY: run test check format bench bench-web screenshot clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -25,8 +27,13 @@ format: $(VENV)/.dev
 # the core alone, then servers side by side; writes docs/performance.md
 bench: $(VENV)/.dev
 	$(BIN)/python -m benches.board
-	-npm install --silent --no-save --no-package-lock --prefix benches ws@8.23.0
+	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
 	$(BIN)/python -m benches.fanout --write
+
+# the page in Chromium; writes docs/performance.md. MINUTES=10 is how long the heap is watched
+bench-web: $(VENV)/.dev $(VENV)/.browser
+	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
+	$(BIN)/python -m benches.web
 
 screenshot: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot

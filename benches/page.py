@@ -16,14 +16,18 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 def write(results: Results) -> None:
     """Write page and plot. Raises ValueError when the page has no place for them."""
-    text = PAGE.read_text()
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError(f"{PAGE}: expected {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{body(results)}\n\n{END}{after}")
+    insert(body(results), BEGIN, END)
     PLOT.write_text(plot.svg(results.side_by_side))
     print(f"wrote {PAGE} and {PLOT}")
+
+
+def insert(text: str, begin: str, end: str) -> None:
+    """Put text between two marks. Raises ValueError when the page does not have them."""
+    before, begun, rest = PAGE.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"{PAGE}: expected {begin} and {end}")
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def body(results: Results) -> str:

@@ -203,12 +203,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
         server.stop()
 
 
+def executable() -> str | None:
+    """Return the Chromium to use; None is Playwright's own."""
+    return os.environ.get("TICKER_CHROMIUM") or shutil.which("chromium")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return Chromium, kept no longer than a module: its event loop would be in others' way."""
-    executable = os.environ.get("TICKER_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=CHROMIUM_ARGS)
         yield browser
         browser.close()
 
