@@ -299,6 +299,7 @@ document.addEventListener("keydown", pressed);
 window.addEventListener("hashchange", follow);
 setInterval(request, PAINT_MS);
 toolbar.clear(route.parse(location).filter);
+follow(); // a board that the address names need not wait for the list
 readBoards();
 watchAlerts();
 if (isKiosk) {

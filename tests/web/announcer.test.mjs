@@ -28,3 +28,13 @@ test("of words that wait only the newest are said", () => {
   assert.equal(region.text, "Live");
   assert.equal(clock.pending, 0);
 });
+
+test("the same words are said again", () => {
+  announcer.say("Paused");
+  clock.advance(5_000);
+  announcer.say("Paused");
+  assert.equal(region.text, "Paused\u00a0");
+  clock.advance(5_000);
+  announcer.say("Paused");
+  assert.equal(region.text, "Paused");
+});

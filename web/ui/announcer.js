@@ -7,6 +7,9 @@ import { write } from "./dom.js";
 /** Between two announcements: the time in which one can be heard to its end. */
 const GAP_MS = 5_000;
 
+/** White space that is not heard. */
+const NOTHING = "\u00a0";
+
 export class Announcer {
   #region;
   #clock;
@@ -28,7 +31,9 @@ export class Announcer {
   #speak() {
     this.#isBusy = this.#next !== "";
     if (!this.#isBusy) return;
-    write(this.#region, this.#next);
+    // the same words again are said again only if they are other text
+    const isSame = this.#region.firstChild?.data === this.#next;
+    write(this.#region, isSame ? `${this.#next}${NOTHING}` : this.#next);
     this.#next = "";
     this.#clock.setTimeout(() => this.#speak(), GAP_MS);
   }

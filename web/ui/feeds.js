@@ -12,9 +12,9 @@ export class Feeds {
   #summary;
   #list;
   #context;
+  #store = null;
   #noted = "";
   #listed = "";
-  #said = "";
 
   /**
    * @param {HTMLElement} notes list of lines
@@ -36,11 +36,14 @@ export class Feeds {
   }
 
   paint(store) {
+    if (store !== this.#store) this.#noted = written(this.#notes, [], this.#noted); // no news of another board
+    this.#store = store;
     const feeds = Object.entries(store?.feeds ?? {});
     const now = this.#context.now();
     const lines = feeds.map(([name, feed]) => format.feedWords(name, feed, now)).filter(Boolean);
-    this.#noted = written(this.#notes, lines, this.#noted);
-    if (this.#noted !== this.#said) this.#context.say((this.#said = this.#noted));
+    const before = this.#noted;
+    this.#noted = written(this.#notes, lines, before);
+    if (this.#noted !== before) this.#context.say(this.#noted || "All feeds are as they should be");
     this.#panel.hidden = feeds.length === 0;
     write(this.#summary, words.feedsSummary(feeds.map(([, feed]) => feed)));
     if (!this.#panel.open) return;

@@ -48,7 +48,8 @@ export class Nav {
       if (isCurrent === link.hasAttribute("aria-current")) continue;
       if (!isCurrent) link.removeAttribute("aria-current");
       else link.setAttribute("aria-current", "page");
-      if (isCurrent) link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      // later: asked now, the browser would have to lay out the page at once
+      if (isCurrent) setTimeout(() => link.scrollIntoView({ block: "nearest", inline: "nearest" }));
     }
   }
 

@@ -21,7 +21,7 @@ export class Toolbar {
     this.#filter = filter;
     this.field = at("filter");
     this.#ui = {
-      board: at("board"), counts: at("counts"), list: at("list"), more: at("more"),
+      board: at("board"), counts: at("counts"), held: at("held"), list: at("list"), more: at("more"),
       running: at("running"), runningLabel: at("running-label"), view: at("view"),
     };
     this.field.addEventListener("input", () => filter(this.field.value));
@@ -55,6 +55,7 @@ export class Toolbar {
     this.#ui.view.hidden = store === null;
     this.#paintLists(store);
     write(this.#ui.counts, view === null || store === null ? "" : counted(view, isScores ? "game" : "row"));
+    write(this.#ui.held, view?.held ? "Order held while you point" : "");
   }
 
   /** The lists of a board, of which one narrows it. */
@@ -87,10 +88,9 @@ export class Toolbar {
   }
 }
 
-function counted({ counts: { total, visible }, held }, noun) {
+function counted({ counts: { total, visible } }, noun) {
   const all = `${total} ${noun}${total === 1 ? "" : "s"}`;
-  const words = visible === total ? all : `${visible} of ${all}`;
-  return held ? `${words}, order held while you point` : words;
+  return visible === total ? all : `${visible} of ${all}`;
 }
 
 function option(value, label) {
