@@ -17,7 +17,7 @@ NewPage = Callable[..., Page]
 
 WEB = Path(__file__).parents[2] / "web"
 SITE = "http://ticker.test/"
-DOCUMENT = """<!doctype html><html lang="en"><title>ticker</title>
+DOCUMENT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ticker</title>
 <link rel="stylesheet" href="/app.css"><script type="module" src="/bench.mjs"></script>
 <body><button id="outside">Outside</button><main id="board" data-live="yes">
 <div id="content" class="content"></div></main></body></html>"""
@@ -54,7 +54,7 @@ def bench(new_page: NewPage) -> Callable[..., Page]:
         page.goto(SITE)
         page.wait_for_function("globalThis.bench")
         fill(page, rows, **facts)
-        expect(page.locator("tbody tr").first).to_be_attached()
+        expect(page.locator("tbody tr")).not_to_have_count(0 if rows else 1)
         return page
 
     return open_bench
@@ -352,6 +352,16 @@ def test_the_day_range(bench: Bench) -> None:
     expect(cells.first.locator(".range-mark")).to_have_attribute(
         "style", "transform: translateX(100%);"
     )
+
+
+def test_the_first_rows_decide_the_columns(bench: Bench) -> None:
+    """A board that was empty at first has its range and room for names as soon as rows come."""
+    page = bench({})
+    change(page, {"A": {"last": 2.0, "low": 1.0, "high": 5.0, "name": "Apple"}, "B": {}})
+    assert page.evaluate(HEADS)[-2:] == ["Day range", "volume"]
+    heights = page.evaluate("[...document.querySelectorAll('tbody tr')].map(e => e.offsetHeight)")
+    assert len(heights) == 2
+    assert len(set(heights)) == 1
 
 
 def test_a_row_says_how_old_it_is(bench: Bench) -> None:

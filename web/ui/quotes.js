@@ -51,6 +51,7 @@ export class QuotesView {
 
   #columns = null; // as text: what differs is another table
   #columnsAt = -Infinity;
+  #isUnplanned = false; // rows changed since: they may have other fields
   #isMeasured = false;
   #chosen = {}; // settings as of the last paint
 
@@ -129,6 +130,7 @@ export class QuotesView {
       this.#isPeopled ||= store.rows.has(symbol) !== this.#members.has(symbol);
     }
     this.#isStirred ||= changed.symbols.size > 0;
+    this.#isUnplanned ||= changed.symbols.size > 0;
     const isOther = this.#choose(changed.reset, now);
     this.#work(now, isOther);
   }
@@ -147,7 +149,9 @@ export class QuotesView {
     const before = this.#chosen;
     this.#chosen = chosen;
     const isPlanned = isReset || chosen.columns !== before.columns;
-    const isOther = (isPlanned || (this.#isStirred && now - this.#columnsAt >= RESORT_MS)) && this.#plan(now);
+    const isFirst = this.#isPeopled && this.#members.size === 0;
+    const isNews = isFirst || (this.#isUnplanned && now - this.#columnsAt >= RESORT_MS);
+    const isOther = (isPlanned || (isNews && this.#store.rows.size > 0)) && this.#plan(now);
     if (chosen.density !== before.density) {
       mark(this.#table, "density", chosen.density === "compact" ? "compact" : "");
       this.#isMeasured = false;
@@ -162,6 +166,7 @@ export class QuotesView {
   /** Builds the table when its columns are others; the same ones after a reconnect keep order and focus. */
   #plan(now) {
     this.#columnsAt = now;
+    this.#isUnplanned = false;
     const store = this.#store;
     if (this.element.getAttribute("aria-label") !== store.title) this.element.setAttribute("aria-label", store.title);
     this.#makeRoom();
@@ -303,8 +308,8 @@ export class QuotesView {
   #age(row) {
     const values = this.#store.rows.get(row.symbol);
     if (values === undefined) return;
-    const { feeds } = this.#store;
-    row.tell(format.qualityWords(values, feeds, this.#context.now()), this.#store.series(row.symbol));
+    row.tell(format.qualityWords(values, this.#store.feeds, this.#context.now()));
+    if (this.#isSeen(row)) row.draw(this.#store.series(row.symbol)); // costly: the others wait until they are seen
   }
 
   #isSeen({ place }) {

@@ -147,9 +147,13 @@ export class Row {
     mark(this.element, "quality", quality);
   }
 
-  /** Shows what grows older by itself: the quality in words, and the course. */
-  tell(words, series) {
+  /** Shows the quality of the row in words, which grow older by themselves. */
+  tell(words) {
     write(this.#badge, words);
+  }
+
+  /** Draws the course of the row. */
+  draw(series) {
     for (const cell of this.#trends) cell.draw(series);
   }
 
