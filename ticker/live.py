@@ -22,17 +22,20 @@ FRAMES_KEPT = 256
 class FeedStatus:
     """How far a feed can be trusted: since when, and why when it is not at its best.
 
-    Times are epoch milliseconds; ``at`` is the last success.
+    Times are epoch milliseconds; ``at`` is the last success. ``delay`` is how late the source is by
+    contract, in milliseconds.
     """
 
     quality: Quality
     since: int | None = None
     at: int | None = None
     why: str | None = None
+    delay: int | None = None
 
     def wire(self) -> dict[str, Any]:
         """Return it as the wire has it: what is unknown is left out."""
-        parts = {"quality": self.quality.value, "since": self.since, "at": self.at, "why": self.why}
+        times = {"since": self.since, "at": self.at, "delay": self.delay}
+        parts = {"quality": self.quality.value, **times, "why": self.why}
         return {name: value for name, value in parts.items() if value is not None}
 
 

@@ -185,7 +185,8 @@ class Producer:
             health.since = now
         changed = found is not health.quality or late != source.late
         health.quality, health.why, source.late = found, why, late
-        status = FeedStatus(found, ms(health.since), ms(health.record.last_success), why)
+        times = ms(health.since), ms(health.record.last_success)
+        status = FeedStatus(found, *times, why, ms(limits.delay) or None)
         for live in source.boards:
             if changed:
                 live.board.rate(name, found, late)

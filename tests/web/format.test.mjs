@@ -210,6 +210,12 @@ describe("the quality of a row in words", () => {
   test("a delayed row is as late as its source, however fresh its feed", () => {
     assert.equal(say({ quality: "delayed" }, { a: feed("delayed", 2) }), "delayed");
   });
+  test("where the source says by how much it is late, that is told", () => {
+    const feeds = { a: { ...feed("delayed", 2), delay: 900_000 } };
+    assert.equal(say({ quality: "delayed" }, feeds), "delayed 15 min");
+    assert.equal(say({ quality: "delayed", time: ago(17) }, feeds), "delayed 15 min");
+    assert.equal(say({ quality: "stale", time: ago(17) }, feeds), "stale 17 min");
+  });
   test("what is closed does not grow old", () => assert.equal(say({ quality: "closed", time: ago(99) }), "closed"));
   test("seconds come in tens, and the first ones are not told", () => {
     const after = (seconds) => say({ quality: "down", time: now - seconds * 1000 });

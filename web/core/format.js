@@ -176,14 +176,19 @@ const feedTime = (word, feeds) => {
   return Math.min(...(alike.length ? alike : known).map((feed) => number(feed.at)));
 };
 
+/** By how much sources are late by contract, in milliseconds; 0 where they do not say. */
+const delayOf = (feeds) => Math.max(0, ...Object.values(feeds).map((feed) => number(feed?.delay) ?? 0));
+
 /**
- * A row's quality with its age, "stale 3 min"; "" when it is live. The row's own time tells its age; where it has none,
- * the oldest feed of its quality, but not of a delayed row: its feed was read a moment ago.
+ * A row's quality with its age, "stale 3 min"; "" when it is live. A delayed row says by how much its source is late.
+ * The row's own time tells its age; where it has none, the oldest feed of its quality, but not of a delayed row: its
+ * feed was read a moment ago.
  * @param {number} now the server's time in epoch milliseconds
  */
 export function qualityWords(row, feeds, now) {
   const word = quality(row.quality);
   if (word === "" || word === "closed") return word;
+  if (word === "delayed" && delayOf(feeds) > 0) return `${word} ${age(delayOf(feeds))}`;
   const ms = now - (number(row.time) ?? (word === "delayed" ? Infinity : feedTime(word, feeds)));
   if (!(ms >= AGE_STEP && ms < Infinity)) return word;
   return `${word} ${age(ms < MINUTE ? ms - (ms % AGE_STEP) : ms)}`;

@@ -121,14 +121,8 @@ export function spoken(row, symbol, feeds, time, clockTime = time) {
 
 const ageing = (row) => !isOver(row) && ["stale", "down"].includes(row.quality);
 
-/** The word for the quality of a game, with the age of what is old; "" for live ones and for results, which stay. */
-export function qualityWords(row, feeds, time) {
-  const word = isOver(row) ? "" : format.quality(row.quality);
-  if (!ageing(row)) return word;
-  const ats = Object.values(feeds).map((feed) => (feed?.quality === word ? number(feed.at) : null));
-  const at = number(row.time) ?? Math.min(...ats.filter((value) => value !== null)); // Infinity: not known
-  return time - at >= SECOND ? `${word} ${format.age(time - at)}` : word;
-}
+/** How far a game can be trusted, in words; "" for live ones and for results, which stay. */
+export const qualityWords = (row, feeds, time) => (isOver(row) ? "" : format.qualityWords(row, feeds, time));
 
 /** That a score was taken back, and what it was; "" otherwise. */
 export const correction = (row) => (row.correction === undefined ? "" : `Correction: ${text(row.correction)}`);
