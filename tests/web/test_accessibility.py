@@ -92,7 +92,35 @@ def empty(scene: Scene) -> None:
     expect(scene.page.locator("#empty")).to_contain_text("No rows yet", timeout=SOON)
 
 
-STATES = [live, paused, stale, reconnecting, empty]
+def settings(scene: Scene) -> None:
+    """The settings are open."""
+    opened(scene, "Settings")
+
+
+def help_(scene: Scene) -> None:
+    """The help is open."""
+    opened(scene, "Help")
+
+
+def columns(scene: Scene) -> None:
+    """The view of the board is being chosen."""
+    opened(scene, "View")
+
+
+def details(scene: Scene) -> None:
+    """The drawer shows a row in full."""
+    symbol = scene.source.rows[0]["symbol"]
+    scene.page.goto(f"{scene.server.url}#/board/{symbol}")
+    expect(scene.page.locator(".drawer")).to_be_visible(timeout=SOON)
+
+
+def opened(scene: Scene, button: str) -> None:
+    """Open the dialog of a button."""
+    scene.page.get_by_role("button", name=button, exact=True).click()
+    expect(scene.page.get_by_role("dialog")).to_be_visible(timeout=SOON)
+
+
+STATES = [live, paused, stale, reconnecting, empty, settings, help_, columns, details]
 
 
 @pytest.fixture(scope="module")
