@@ -54,6 +54,12 @@ def test_what_a_deeper_module_imports_later_is_found_from_the_entry() -> None:
     assert "import(`./../core/b.js`)" in join("embed/tape.js", modules)
 
 
+def test_a_name_that_is_known_only_later_stays_in_the_address() -> None:
+    """The page loads its parts by name."""
+    modules = {"app.js": "const load = (name) => import(`./ui/${name}.js`);\n"}
+    assert "import(`./ui/${name}.js`)" in join("app.js", modules)
+
+
 @pytest.mark.parametrize(
     ("modules", "words"),
     [

@@ -10,7 +10,9 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-_IMPORT = re.compile(r'^import (?:\* as (\w+)|\{([^}]*)\}) from "(\.[^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(
+    r'^import (?:\* as (\w+)|\{([^}]*)\}) from "(\.[^"]+)";(?: *//.*)?$', re.MULTILINE
+)
 _EXPORT = re.compile(r"^export ((?:async )?function\*?|class|const|let) (\w+)", re.MULTILINE)
 _LATER = re.compile(r'\bimport\((["`])(\.[^"`$]*)')
 _LEFT = re.compile(r"^(?:import|export)\b.*$", re.MULTILINE)
@@ -54,7 +56,9 @@ def _add(
         return f"const {match[1] or '{' + match[2].replace(' as ', ': ') + '}'} = {module};"
 
     def later(match: re.Match[str]) -> str:
-        return f"import({match[1]}./{posixpath.relpath(found(match[2]), posixpath.dirname(entry))}"
+        start, end = posixpath.split(match[2])  # the end may be no more than the first letters
+        start = posixpath.relpath(found(start), posixpath.dirname(entry) or ".")
+        return f"import({match[1]}./{start}/{end}"
 
     text = _LATER.sub(later, _IMPORT.sub(given, modules[path]))
     exports = [match[2] for match in _EXPORT.finditer(text)]

@@ -116,11 +116,6 @@ class Page:
         if "index.html" in self._plain:
             self._plain[""] = self._plain["index.html"]
 
-    @property
-    def addresses(self) -> list[str]:
-        """Every address at which browsers keep a file."""
-        return list(self._kept)
-
     async def respond(self, request: Request) -> Response:
         """Answer a GET or HEAD for the path parameter ``path``."""
         path = request.path_params["path"]

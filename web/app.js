@@ -97,6 +97,7 @@ function paint(now) {
   frame = 0;
   const isHeld = client.state.paused && view !== null;
   if (current?.ready && !isHeld) paintRows(now);
+  else if (current?.ready) drawer?.paint(current, { reset: false, symbols: new Set() }, now); // ages go on
   status.paint(current, problem);
   toolbar.paint(current, view);
   feeds.paint(current);
@@ -300,4 +301,10 @@ setInterval(request, PAINT_MS);
 toolbar.clear(route.parse(location).filter);
 readBoards();
 watchAlerts();
-if (isKiosk) load("kiosk").then((part) => part?.start(context, { show: go, boards: () => nav.entries }));
+if (isKiosk) {
+  const showOnWall = (board) => {
+    history.replaceState(null, "", `${location.pathname}${location.search}${route.hash(board)}`);
+    follow();
+  };
+  load("kiosk").then((part) => part?.start(context, { show: showOnWall, boards: () => nav.entries.map(({ name }) => name) }));
+}

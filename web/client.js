@@ -26,6 +26,7 @@ const BROWSER = {
     clearTimeout: (id) => clearTimeout(id),
   },
   random: Math.random,
+  report: (error) => globalThis.reportError(error),
 };
 
 export class Client {
@@ -34,7 +35,9 @@ export class Client {
   latency = new Latency();
   #page;
   #clock;
+  #report;
   #connection;
+  #offset = 0; // of the server's clock: what an earlier link has told holds until this one tells it anew
   #stores = new Map(); // of the boards watched so far: coming back to one resumes it; at most one per board
   #watched = new Set();
   #viewers = new Map();
@@ -44,12 +47,13 @@ export class Client {
 
   /**
    * @param {string} page address of the server, "/" at its end
-   * @param {object} outside what a test replaces: WebSocket, clock, random
+   * @param {object} outside what a test replaces: WebSocket, clock, random, report
    */
   constructor(page, outside = {}) {
-    const { WebSocket, clock, random } = { ...BROWSER, ...outside };
+    const { WebSocket, clock, random, report } = { ...BROWSER, ...outside };
     this.#page = page;
     this.#clock = clock;
+    this.#report = report;
     this.#connection = new Connection({
       page,
       WebSocket,
@@ -97,7 +101,7 @@ export class Client {
 
   /** The time on the server, in epoch milliseconds, by this page's clock and what pings told. */
   now() {
-    return this.#clock.now() + this.latency.offset;
+    return this.#clock.now() + this.#offset;
   }
 
   /** Seconds between two updates; 0 for every change. */
@@ -146,8 +150,7 @@ export class Client {
     const now = this.#clock.now();
     if (message.type === "welcome") this.#welcomed(message);
     if (message.type === "viewers") this.#viewers.set(message.board, message.viewers);
-    if (message.type === "pong" && this.#askedAt !== null) this.latency.pinged(this.#askedAt, now, message.at);
-    if (message.type === "pong") this.#askedAt = null;
+    if (message.type === "pong" && this.#askedAt !== null) this.#ponged(message.at, now);
     if (this.#askedAt === null && now - this.#pingedAt >= PING_MS) this.#ping(now);
     const gaps = [];
     for (const name of message.type === "heartbeat" ? this.#watched : [message.board]) {
@@ -165,6 +168,12 @@ export class Client {
     this.#connection.ping();
   }
 
+  #ponged(at, now) {
+    this.latency.pinged(this.#askedAt, now, at);
+    this.#offset = this.latency.offset;
+    this.#askedAt = null;
+  }
+
   #welcomed(message) {
     this.welcome = message;
     this.#viewers.clear();
@@ -172,7 +181,14 @@ export class Client {
     this.#ping(this.#clock.now());
   }
 
+  /** A listener that fails is reported, as the browser reports errors; the connection goes on. */
   #tell(message) {
-    for (const heard of this.#listeners) heard(message);
+    for (const heard of this.#listeners) {
+      try {
+        heard(message);
+      } catch (error) {
+        this.#report(error);
+      }
+    }
   }
 }

@@ -114,6 +114,7 @@ describe("a game", () => {
     follow(2, 1, { start: 1e12 });
     assert.deepEqual(tell(1, 1, { start: 1e12, status: "final" }), ["Final: Ashford 1–1 Brackley, was 2–1"]);
     assert.deepEqual(tell(0, 1, { start: 1e12, status: "final" }), ["Correction: Ashford 0–1 Brackley, was 1–1"]);
+    assert.deepEqual(tell(0, 0, { start: 1e12 }), []);
     assert.deepEqual(tell(0, 0, { start: 1.1e12 }), []);
     assert.deepEqual(tell(1, 0, { start: 1.1e12 }), []);
   });
@@ -125,6 +126,16 @@ describe("a game", () => {
   test("that is stale or misses its score for a moment tells nothing", () => {
     follow(1, 0);
     assert.deepEqual([...tell(2, 0, { quality: "stale" }), ...tell(null, null), ...tell(1, 0)], []);
+    assert.deepEqual([...tell(null, null), ...tell(2, 0)], ["Ashford 2–0 Brackley, 67'"]);
+  });
+  test("whose score was not known at first is told from the second on", () => {
+    follow(null, null);
+    assert.deepEqual([...tell(1, 0), ...tell(2, 0)], ["Ashford 2–0 Brackley, 67'"]);
+  });
+  test("that is scheduled again for a moment does not start twice", () => {
+    follow(null, null, { status: "scheduled" });
+    const tellings = [tell(0, 0), tell(null, null, { status: "scheduled" }), tell(0, 0)];
+    assert.deepEqual(tellings, [["Started: Ashford 0–0 Brackley"], [], []]);
   });
   test("that is over cannot be followed", () => {
     assert.equal(follow(1, 0, { status: "final" }), "This game is final");
@@ -176,10 +187,12 @@ describe("alerts", () => {
     assert.equal(alerts.add("stocks", "AAPL", 400, price(190)), "");
     assert.equal(alerts.all.length, MOST);
   });
-  test("a row without alerts, and one that has gone, cost nothing and tell nothing", () => {
+  test("a row without alerts, one without news, and one that has gone cost nothing and tell nothing", () => {
     alerts.add("stocks", "AAPL", 191, price(190));
     const saved = alerts.all;
-    assert.deepEqual([...alerts.check("stocks", "MSFT", price(1)), ...alerts.check("stocks", "AAPL", undefined)], []);
+    for (const [symbol, row] of [["MSFT", price(1)], ["AAPL", price(190.5)], ["AAPL", undefined]]) {
+      assert.deepEqual(alerts.check("stocks", symbol, row), []);
+    }
     assert.equal(alerts.all, saved);
   });
   test("of another version do no harm", () => {

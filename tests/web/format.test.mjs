@@ -137,7 +137,10 @@ table("a game in words", format.gameWords, [
   [[{ status: "break", period: "HT", clock: "45'" }, NOON], "Break · HT"],
   [[{ status: "final", period: "FT", clock: "90'" }, NOON], "Final"],
   [[{ status: "final", period: "Final/OT" }, NOON], "Final/OT"],
-  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30"],
+  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30 · in 30 min"],
+  [[{ status: "scheduled", start: NOON + 11.2 * MINUTE }, NOON], "Starts 12:11 · in 12 min"],
+  [[{ status: "scheduled", start: NOON + 90 * MINUTE }, NOON], "Starts 13:30"],
+  [[{ status: "scheduled", start: NOON - MINUTE }, NOON], "Starts 11:59"],
   [[{ status: "scheduled" }, NOON], "Scheduled"],
   [[{ status: "postponed" }, NOON], "Postponed"],
   [[{ status: "suspended", period: "Q2" }, NOON], "Suspended · Q2"],
@@ -145,13 +148,6 @@ table("a game in words", format.gameWords, [
   [[{ status: "cancelled" }, NOON], "Cancelled"],
   [[{ status: "rain delay", clock: "7th" }, NOON], "rain delay · 7th"],
   [[{}, NOON], "–"],
-]);
-
-table("score by period", format.periodScores, [
-  [[[[1, 0], [0, 2]]], "1–0, 0–2"],
-  [[undefined], ""],
-  [["1-0"], ""],
-  [[[[1], null, 5]], "1––"],
 ]);
 
 describe("the connection in words", () => {
@@ -189,4 +185,41 @@ describe("the connection in words", () => {
       assert.doesNotMatch(format.announcement(kind, "x"), /\d/);
     });
   }
+});
+
+describe("the quality of a row in words", () => {
+  const now = Date.UTC(2026, 4, 1, 12);
+  const ago = (minutes) => now - minutes * 60_000;
+  const feed = (quality, minutes) => ({ quality, at: ago(minutes) });
+  const say = (row, feeds = {}) => format.qualityWords(row, feeds, now);
+
+  test("a live row says nothing", () => {
+    for (const quality of [undefined, "live", "odd", null]) assert.equal(say({ quality, time: 1 }), "");
+  });
+  test("a row's own time tells its age", () => {
+    assert.equal(say({ quality: "stale", time: ago(3) }, { a: feed("stale", 9) }), "stale 3 min");
+    assert.equal(say({ quality: "delayed", time: ago(15) }), "delayed 15 min");
+  });
+  test("without one the oldest feed of that quality does", () => {
+    const feeds = { a: feed("stale", 3), b: feed("stale", 4), c: feed("live", 600), d: null };
+    assert.equal(say({ quality: "stale" }, feeds), "stale 4 min");
+  });
+  test("when no feed has that quality, the oldest of all does", () => {
+    assert.equal(say({ quality: "stale" }, { a: feed("live", 2), b: feed("live", 1) }), "stale 2 min");
+  });
+  test("a delayed row is as late as its source, however fresh its feed", () => {
+    assert.equal(say({ quality: "delayed" }, { a: feed("delayed", 2) }), "delayed");
+  });
+  test("what is closed does not grow old", () => assert.equal(say({ quality: "closed", time: ago(99) }), "closed"));
+  test("seconds come in tens, and the first ones are not told", () => {
+    const after = (seconds) => say({ quality: "down", time: now - seconds * 1000 });
+    assert.deepEqual([after(9), after(19), after(59), after(60)], ["down", "down 10 s", "down 50 s", "down 1 min"]);
+  });
+  test("an absurd time says nothing", () => {
+    for (const time of ["soon", Infinity, now + 1e9]) assert.equal(say({ quality: "stale", time }), "stale");
+  });
+});
+
+test("the day's range is told with the decimals of the price", () => {
+  assert.equal(format.rangeWords({ low: 1, high: "2.5" }, 2), "Low 1.00, high 2.50");
 });

@@ -27,7 +27,7 @@ START = 1_767_605_400_000
 
 FIELDS = ("name", "last", "change", "change_pct", "volume", "previous_close", "high", "low", "note")
 
-# Stands for the library: keeps what it is given, and tells its owner of cursors as uPlot does.
+# Stands for the library: keeps what it is given, tells its owner of cursors and follows the window.
 NAMED_FAKE = """
 window.uPlot = class FakePlot {
     static paths = {stepped: () => null};
@@ -38,6 +38,9 @@ window.uPlot = class FakePlot {
         this.root = target.appendChild(document.createElement("canvas"));
         this.over = this.root;
         FakePlot.last = this;
+        FakePlot.made = (FakePlot.made ?? 0) + 1;
+        this.follow = () => this.setSize();
+        addEventListener("resize", this.follow);
         this.setData(data);
     }
     setData(data) { this.data = data; FakePlot.drawn.push(document.timeline.currentTime); }
@@ -48,7 +51,10 @@ window.uPlot = class FakePlot {
         this.cursor = {idx: left < 0 || i < 0 ? null : i};
         this.options.hooks.setCursor[0](this);
     }
-    destroy() { this.root.remove(); }
+    destroy() {
+        removeEventListener("resize", this.follow);
+        this.root.remove();
+    }
 };
 """
 
@@ -67,7 +73,8 @@ TRIAL = """async () => {
     let frame = 0;
     const paint = now => {
         frame = 0;
-        if (trial.store) trial.drawer.paint(trial.store, trial.store.take(), now);
+        if (!trial.store || trial.isPaused) return;
+        trial.drawer.paint(trial.store, trial.store.take(), now);
     };
     const request = () => { frame ||= requestAnimationFrame(paint); };
     trial.drawer = new Drawer({
@@ -386,6 +393,20 @@ def test_a_range_shows_the_end(serve: Serve, source: Source, page: Page) -> None
     until(page, "uPlot.last.data[0][0] < Date.now() - 7_000_000")
 
 
+def test_a_paused_page_draws_what_is_asked_for(serve: Serve, source: Source, page: Page) -> None:
+    """While the page paints nothing, a chart that is opened is drawn, and so is another range."""
+    now = int(time.time() * 1000)
+    ready(page, stocks(serve, feed(source([row("A", 9.0)]))))
+    page.route(HISTORY, answer([now - 7_200_000, now - 1_200_000], [1.0, 2.0]))
+    page.evaluate("trial.store = trial.client.watch('stocks')")
+    until(page, "trial.store.ready")
+    page.evaluate("trial.isPaused = true")
+    drawer = show(page, "A")
+    until(page, "window.uPlot?.last?.data[1][0] === 1")
+    drawer.get_by_role("button", name="15 min").click()
+    until(page, "uPlot.last.data[1][0] === 2")
+
+
 def test_the_cursor_follows_the_keys(serve: Serve, source: Source, page: Page) -> None:
     """Arrow keys, Home and End move the cursor; the readout says time and value, once aloud."""
     ready(page, stocks(serve, feed(source([row("A", 7.0)]))))
@@ -468,6 +489,7 @@ def test_a_hundred_openings_leave_nothing(serve: Serve, source: Source, page: Pa
     assert more_nodes - nodes < 50
     assert more_listeners - listeners < 10
     assert page.locator("canvas").count() == 0
+    assert page.evaluate("uPlot.made") > 100
 
 
 def test_a_game_has_periods_and_events(serve: Serve, source: Source, page: Page) -> None:

@@ -4,8 +4,8 @@
  */
 import * as format from "./format.js";
 
-const FIGURES = ["price", "number", "percent", "volume", "time"];
-const KINDS = [...FIGURES, "text", "clock"];
+const FIGURES = ["price", "number", "percent", "volume", "time", "range"];
+const KINDS = ["price", "number", "percent", "volume", "time", "text", "clock"];
 
 /** Fields that are part of a row's head, not columns of their own. */
 const HEAD_FIELDS = ["symbol", "name", "quality"];
@@ -13,9 +13,30 @@ const HEAD_FIELDS = ["symbol", "name", "quality"];
 /** The column of the symbols. */
 export const HEAD = { field: "", label: "Symbol", kind: "text" };
 
+/** Columns that are no field of a row: its course as a line, and where its price stands in the day's range. */
+const TREND = { field: "trend", label: "Trend", kind: "trend" };
+const RANGE = { field: "range", label: "Day range", kind: "range" };
+const RANGE_FIELDS = ["last", "low", "high"];
+
 /** How many columns stay on the narrowest screen, and on a middling one. */
 export const FIRST = 2;
 const SECOND = 4;
+
+/** Rows that are asked which fields there are: sources send the same fields for all, or nearly. */
+const SAMPLE = 200;
+
+/** Fields beside the configured columns that are offered: more would not fit a menu. */
+const MOST_EXTRAS = 60;
+
+/** Kinds and labels that do not follow from a field's name: as in the server's `fields.py`. */
+const EXTRA_KINDS = {
+  last: "price", change: "price", open: "price", high: "price", low: "price", previous_close: "price", bid: "price",
+  ask: "price", change_pct: "percent", volume: "volume", bid_size: "volume", ask_size: "volume",
+  quote_volume: "volume", time: "time", start: "time",
+};
+const EXTRA_LABELS = {
+  change_pct: "Change %", previous_close: "Prev. close", quote_volume: "Turnover", periods: "Period scores",
+};
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
@@ -29,50 +50,128 @@ function guess(field, rows) {
   return "text";
 }
 
+const labelOf = (field) => {
+  if (Object.hasOwn(EXTRA_LABELS, field)) return EXTRA_LABELS[field];
+  const words = field.replaceAll("_", " ");
+  return words.slice(0, 1).toUpperCase() + words.slice(1).toLowerCase();
+};
+
+function fieldsOf(rows) {
+  const fields = new Set();
+  let left = SAMPLE;
+  for (const row of rows.values()) {
+    for (const field of Object.keys(row)) fields.add(field);
+    if (--left === 0) break;
+  }
+  return fields;
+}
+
+/** The columns of the board that are not part of a row's head. */
+const named = ({ columns, rows }) =>
+  columns
+    .filter(({ field }) => !HEAD_FIELDS.includes(field))
+    .map(({ field, label, kind, digits }) => ({
+      field,
+      label: format.text(label ?? field),
+      kind: KINDS.includes(kind) ? kind : guess(field, rows),
+      digits,
+      shown: true,
+    }));
+
+/** The columns of the board with the two that are no fields: the line first, the range behind the movements. */
+function withPictures(columns, fields) {
+  const isTaken = (picture) => columns.some(({ field }) => field === picture.field);
+  const place = columns.findLastIndex((column) => column.field === "last" || format.isChange(column));
+  const hasRange = RANGE_FIELDS.every((field) => fields.has(field)) && !isTaken(RANGE);
+  const digits = columns.find(({ field }) => field === "last")?.digits;
+  const range = hasRange ? [{ ...RANGE, digits, shown: true }] : [];
+  const trend = isTaken(TREND) ? [] : [{ ...TREND, shown: true }];
+  return [...trend, ...columns.slice(0, place + 1), ...range, ...columns.slice(place + 1)];
+}
+
+/**
+ * Every column a viewer can have, in the order shown: those of the board, and fields of the rows that the board has no
+ * column for, which are hidden until they are asked for.
+ * @param {import("./store.js").BoardStore} store
+ * @param {{order: string[], hidden: string[]}} [choice] what the viewer chose; fields that are not there now are left out
+ * @returns {{field: string, label: string, kind: string, digits: number|undefined, shown: boolean}[]}
+ */
+export function available(store, choice) {
+  const fields = fieldsOf(store.rows);
+  const all = withPictures(named(store), fields);
+  const known = new Set([...HEAD_FIELDS, ...all.map(({ field }) => field)]);
+  for (const field of [...fields].filter((name) => !known.has(name)).slice(0, MOST_EXTRAS)) {
+    const kind = Object.hasOwn(EXTRA_KINDS, field) ? EXTRA_KINDS[field] : guess(field, store.rows);
+    all.push({ field, label: labelOf(field), kind, digits: undefined, shown: false });
+  }
+  if (choice === undefined) return all;
+  const place = new Map(choice.order.map((field, i) => [field, i]));
+  const hidden = new Set(choice.hidden);
+  for (const column of all) column.shown = (column.shown || place.has(column.field)) && !hidden.has(column.field);
+  return all.sort((a, b) => (place.get(a.field) ?? Infinity) - (place.get(b.field) ?? Infinity) || 0);
+}
+
 function importance(column) {
   if (column.field === "last") return 0;
   if (column.hasArrow) return 1;
   if (column.isChange) return 2;
-  return column.kind === "volume" ? 3 : 4;
+  if (column.kind === "volume") return 3;
+  return column.kind === "range" ? 4 : 5;
 }
 
-/**
- * The columns a table shows, in the order of the board.
- * @param {import("./store.js").BoardStore} store
- * @returns {object[]} field, label, kind, digits; isChange, hasArrow, hasFlash; rank "first", "second" or "third".
- */
-export function plan({ columns, rows }) {
-  const shown = columns
-    .filter(({ field }) => !HEAD_FIELDS.includes(field))
-    .map((column) => ({
-      field: column.field,
-      label: format.text(column.label ?? column.field),
-      kind: KINDS.includes(column.kind) ? column.kind : guess(column.field, rows),
-      digits: column.digits,
-      isChange: format.isChange(column),
-    }));
-  const arrow = shown.find((c) => c.isChange && c.kind === "percent") ?? shown.find((c) => c.isChange);
-  const hasLast = shown.some(({ field }) => field === "last");
-  for (const column of shown) {
+/** Says of each column how it shows its values, and how long it stays as the screen narrows. */
+function ranked(columns) {
+  const all = columns.map(({ shown, ...column }) => ({ ...column, isChange: format.isChange(column) }));
+  const arrow = all.find((c) => c.isChange && c.kind === "percent") ?? all.find((c) => c.isChange);
+  const hasLast = all.some(({ field }) => field === "last");
+  for (const column of all) {
     column.hasArrow = column === arrow;
     column.hasFlash = column.kind === "price" && !column.isChange && (!hasLast || column.field === "last");
   }
-  [...shown]
+  all
+    .filter(({ kind }) => kind !== TREND.kind) // stays or goes by a rule of its own
     .sort((a, b) => importance(a) - importance(b))
     .forEach((column, i) => (column.rank = i < FIRST ? "first" : i < SECOND ? "second" : "third"));
-  return shown;
+  return all;
 }
 
 /**
- * Compares two values of a column, for Array.prototype.sort, which is stable (ECMA-262 section 23.1.3.30): rows with
- * equal values stay in the order of the board. Missing values are last, whichever the direction.
+ * The columns of a board.
+ * @param {import("./store.js").BoardStore} store
+ * @returns {object[]} field, label, kind, digits; isChange, hasArrow, hasFlash; rank "first", "second" or "third".
+ */
+export const plan = (store) => ranked(named(store));
+
+/**
+ * The columns a viewer's table shows, in order: like `plan`, and with those of kind "trend" and "range".
+ * @param {import("./store.js").BoardStore} store
+ * @param {{order: string[], hidden: string[]}} [choice] what the viewer chose
+ */
+export const arrange = (store, choice) => ranked(available(store, choice).filter((column) => column.shown));
+
+/** Where the price stands between the day's lowest (0) and highest (1); null when that is not known. */
+export function placeInRange(row) {
+  const [last, low, high] = RANGE_FIELDS.map((field) => format.number(row[field]));
+  if (last === null || low === null || high === null) return null;
+  const span = high / 2 - low / 2; // halves, as the span of two absurd values may overflow
+  return span > 0 ? Math.min(1, Math.max(0, (last / 2 - low / 2) / span)) : 0.5;
+}
+
+/** What a row is ordered by in a column: a number, a text or, where it is missing, null. */
+export function sortKey(symbol, row, column) {
+  if (column.kind === "range") return placeInRange(row);
+  const value = column.field === HEAD.field ? symbol : row[column.field];
+  if (isFigure(column)) return format.number(value);
+  return value === undefined || value === null ? null : format.text(value);
+}
+
+/**
+ * Compares two keys of a column, for Array.prototype.sort, which is stable (ECMA-262 section 23.1.3.30): rows with
+ * equal keys stay in the order of the board. Missing ones are last, whichever the direction.
  * @param {"ascending"|"descending"} direction
  */
-export function compare(a, b, column, direction) {
-  const figures = isFigure(column);
-  const value = (v) => (figures ? format.number(v) : v === undefined || v === null ? null : format.text(v));
-  const [left, right] = [value(a), value(b)];
-  if (left === null || right === null) return (left === null) - (right === null);
-  const order = figures ? left - right : collator.compare(left, right);
+export function compare(a, b, direction) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  const order = typeof a === "number" ? a - b : collator.compare(a, b);
   return direction === "ascending" ? order : -order;
 }

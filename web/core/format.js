@@ -167,6 +167,31 @@ const QUALITIES = ["delayed", "closed", "stale", "down"];
 /** The word for a row's quality; "" when it is live. */
 export const quality = (value) => (QUALITIES.includes(value) ? value : "");
 
+/** Below this an age says nothing: sources answer every few seconds. Below a minute it is told in these steps. */
+const AGE_STEP = 10 * SECOND;
+
+const feedTime = (word, feeds) => {
+  const known = Object.values(feeds).filter((feed) => number(feed?.at) !== null);
+  const alike = known.filter((feed) => feed.quality === word);
+  return Math.min(...(alike.length ? alike : known).map((feed) => number(feed.at)));
+};
+
+/**
+ * A row's quality with its age, "stale 3 min"; "" when it is live. The row's own time tells its age; where it has none,
+ * the oldest feed of its quality, but not of a delayed row: its feed was read a moment ago.
+ * @param {number} now the server's time in epoch milliseconds
+ */
+export function qualityWords(row, feeds, now) {
+  const word = quality(row.quality);
+  if (word === "" || word === "closed") return word;
+  const ms = now - (number(row.time) ?? (word === "delayed" ? Infinity : feedTime(word, feeds)));
+  if (!(ms >= AGE_STEP && ms < Infinity)) return word;
+  return `${word} ${age(ms < MINUTE ? ms - (ms % AGE_STEP) : ms)}`;
+}
+
+/** The day's range in words. */
+export const rangeWords = ({ low, high }, digits) => `Low ${price(low, digits)}, high ${price(high, digits)}`;
+
 /** One line about a feed that is not as it should be; "" for one that is. */
 export function feedWords(name, feed, now) {
   const word = quality(feed?.quality);
@@ -197,27 +222,25 @@ const GAME = {
   cancelled: "Cancelled",
 };
 
+/** A start is told in minutes, too, when it is near. */
+function startWords(start, now) {
+  const left = start - now;
+  const near = left > 0 && left <= HOUR ? ` · in ${Math.ceil(left / MINUTE)} min` : "";
+  return `Starts ${shortTime(start, now)}${near}`;
+}
+
 const periodWords = (period) => (typeof period === "number" ? `Period ${period}` : text(period));
 
 /** Where a game stands, in words. */
 export function gameWords({ status, period, clock: time, start }, now) {
   const known = typeof status === "string" && Object.hasOwn(GAME, status);
   const words = [known ? GAME[status] : text(status)];
-  if (status === "scheduled" && number(start) !== null) return `Starts ${shortTime(start, now)}`;
-  if (status === "final" && /^final/i.test(period)) return text(period); // "Final/OT" says more
+  if (status === "scheduled" && number(start) !== null) return startWords(number(start), now);
+  if (status === "final" && /^final/i.test(text(period))) return text(period); // "Final/OT" says more
   const running = !known || ["live", "break", "suspended"].includes(status);
   if (running && period !== undefined && period !== words[0]) words.push(periodWords(period));
   if (running && status !== "break" && time !== undefined) words.push(text(time));
   return words.join(" · ");
-}
-
-/** Score by period, "1–0, 0–2"; "" when there is none. */
-export function periodScores(periods) {
-  if (!Array.isArray(periods)) return "";
-  return periods
-    .filter(Array.isArray)
-    .map(([home, away]) => `${text(home)}–${text(away)}`)
-    .join(", ");
 }
 
 /**

@@ -64,8 +64,7 @@ export class Lists {
 
   /** The name of the list the board is narrowed to; null for all rows. */
   current(board) {
-    const chosen = this.#settings.get("list");
-    const name = Object.hasOwn(chosen, board) ? chosen[board] : null;
+    const name = this.#settings.get("list")[board];
     return name === "" || this.#sets(board).has(name) ? name : null;
   }
 

@@ -44,7 +44,7 @@ class AlertDialog {
     const hint = () => field.hint(this.#hint(input.valueAsNumber));
     input.addEventListener("input", hint);
     const set = make("button", "primary", "Set alert");
-    const form = make("form", "line", field.element, set);
+    const form = make("form", "beside", field.element, set);
     form.noValidate = true; // problems are told in the page's own words
     form.addEventListener("submit", (event) => {
       event.preventDefault();

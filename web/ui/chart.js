@@ -40,6 +40,7 @@ export class Chart {
   #wordsAt = -Infinity;
   #knownAt; // the server's time up to which the course has no hole
   #isOver = false;
+  #soon = 0; // the frame in which it draws anyway
   #readout = make("p", "readout");
   #frame = make("div", "plot-frame");
   #notice = make("p", "chart-notice");
@@ -129,9 +130,14 @@ export class Chart {
     if (typeof value === "number") this.#course.add(at, UNKNOWN.includes(row.quality) ? null : value);
   }
 
+  /** Draws in the next frame, though the page may be paused: what a person asked for is no update. */
   #drawSoon() {
-    this.#drawnAt = this.#wordsAt = -Infinity;
-    this.#context.request();
+    this.#wordsAt = -Infinity;
+    this.#soon ||= requestAnimationFrame((now) => {
+      this.#soon = 0;
+      this.#drawnAt = now;
+      if (!this.#isOver) this.#draw(now);
+    });
   }
 
   #draw(now) {

@@ -40,16 +40,17 @@ export class QuoteHead {
 /** Where a game stands, its score by period, and what happened. */
 export class GameHead {
   element;
+  /** The newest first. */
+  events = make("ol", "events");
   #state = line("game-state");
   #table = make("table", "game-score");
   #correction = line("correction");
-  #events = make("ol", "events");
-  #key = "";
+  #count = -1;
   #lastEvent;
 
   constructor() {
-    this.#events.setAttribute("aria-label", "Events");
-    this.element = make("div", "game-head", this.#state, this.#table, this.#correction, this.#events);
+    this.events.setAttribute("aria-label", "Events");
+    this.element = make("div", "game-head", this.#state, this.#table, this.#correction);
   }
 
   show(store, row, now) {
@@ -62,15 +63,15 @@ export class GameHead {
       [row.home, ...periods.map(([home]) => home), row.home_score].map(format.text),
       [row.away, ...periods.map(([, away]) => away), row.away_score].map(format.text),
     ];
-    if (this.#key !== `${count}`) this.#build(count, sides);
+    if (this.#count !== count) this.#build(count, sides);
     sides.forEach((cells, i) => cells.forEach((words, j) => write(this.#table.rows[i].cells[j], words)));
     if (row.last_event !== this.#lastEvent) this.#happened(row.last_event);
   }
 
   #build(count, sides) {
-    this.#key = `${count}`;
+    this.#count = count;
     const cell = (i, j) => {
-      const element = make(i === 0 && j > 0 ? "th" : j === 0 && i > 0 ? "th" : "td");
+      const element = make((i === 0) === (j === 0) ? "td" : "th");
       if (element.tagName === "TH") element.scope = i === 0 ? "col" : "row";
       if (j === 0) element.dir = "auto";
       return element;
@@ -84,8 +85,8 @@ export class GameHead {
     if (event === undefined) return;
     const item = make("li", "", format.text(event));
     item.dir = "auto";
-    this.#events.prepend(item);
-    if (this.#events.children.length > EVENTS) this.#events.lastChild.remove();
+    this.events.prepend(item);
+    if (this.events.children.length > EVENTS) this.events.lastChild.remove();
   }
 }
 

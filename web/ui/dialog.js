@@ -127,7 +127,6 @@ export class Field {
   #tell(words, isProblem) {
     write(this.#words, words);
     mark(this.#words, "problem", isProblem);
-    this.control.toggleAttribute("aria-invalid", isProblem !== "");
-    if (isProblem) this.control.setAttribute("aria-invalid", "true");
+    this.control.setAttribute("aria-invalid", String(isProblem !== ""));
   }
 }

@@ -34,7 +34,7 @@ export class Drawer {
   #following = null; // ends the listeners of one opening
   #title = make("h2");
   #name = make("p", "name");
-  #star = make("button", "star", "Star");
+  #star = make("button", "drawer-star", "Star");
   #alert = make("button", "", "Alert…");
   #trust = make("p", "trust");
   #tools = make("div", "drawer-tools", this.#star, this.#alert);
@@ -57,7 +57,7 @@ export class Drawer {
     for (const button of [this.#star, this.#alert, close]) button.type = "button";
     this.#alert.hidden = context.alert === undefined;
     const names = make("div", "names", this.#title, this.#name);
-    this.element.append(make("header", "drawer-head", names, close), this.#body);
+    this.element.append(make("div", "drawer-head", names, close), this.#body);
     close.addEventListener("click", () => this.close());
     this.#star.addEventListener("click", () => this.#toggle());
     this.#alert.addEventListener("click", () => context.alert(this.#symbol));
@@ -159,7 +159,9 @@ export class Drawer {
       this.#chart = new Chart(this.#context, store, this.#symbol);
       this.#body.append(this.#chart.element);
     }
-    this.#body.append(this.#fields.element, make("h3", "", "Freshness and source"), this.#source.element);
+    this.#body.append(this.#fields.element);
+    if (isGame) this.#body.append(this.#head.events); // grows: so nothing that is pressed is below it
+    this.#body.append(make("h3", "", "Freshness and source"), this.#source.element);
   }
 
   #write() {

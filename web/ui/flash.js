@@ -6,10 +6,14 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 /** Long enough to be noticed in the corner of an eye, short enough not to pile up. */
 const FLASH = { duration: 900, easing: "ease-out" };
 
+/** Between two flashes of one cell: fewer than three in any second (WCAG 2.2, 2.3.1). */
+const GAP_MS = 500;
+
 /** A short tint of a cell, the same animation played again when values follow each other quickly. */
 export class Flash {
   #element;
   #played = {};
+  #playedAt = -Infinity;
 
   constructor(element) {
     this.#element = element;
@@ -17,10 +21,17 @@ export class Flash {
 
   /** @param {"up"|"down"} direction */
   play(direction) {
-    if (stillness.matches) return;
-    for (const animation of Object.values(this.#played)) animation.cancel();
+    const now = performance.now();
+    if (stillness.matches || now - this.#playedAt < GAP_MS) return;
+    this.stop();
+    this.#playedAt = now;
     const tint = { backgroundColor: [`var(--flash-${direction})`, "transparent"] };
     const animation = (this.#played[direction] ??= this.#element.animate(tint, FLASH));
     animation.play();
+  }
+
+  /** Ends the tint: the cell is another row's now. */
+  stop() {
+    for (const animation of Object.values(this.#played)) animation.cancel();
   }
 }

@@ -1,165 +1,488 @@
 /**
- * The quotes table: the only place that touches its rows, once per paint.
+ * The quotes table: which rows there are and in what order, whom the keys and the pointer mean, and what is written
+ * in a frame. Rows are data first; `Body` has the elements of those that are in the page.
  * @module quotes
  */
-import { HEAD, compare, isFigure, plan } from "../core/columns.js";
-import { make } from "./dom.js";
+import { Backlog } from "../core/backlog.js";
+import { arrange } from "../core/columns.js";
+import * as format from "../core/format.js";
+import { kept, ordered, same } from "../core/order.js";
+import { SPARK_POINTS } from "../core/store.js";
+import { Body } from "./body.js";
+import { make, mark } from "./dom.js";
+import { Head } from "./head.js";
 import { Row } from "./row.js";
 import { Sight } from "./sight.js";
 
-/** Rows change places at most this often: one that jumps while it is being read is lost. */
+/** Rows are sorted again at most this often: one that jumps while it is being read is lost. */
 const RESORT_MS = 1_000;
 
 /** Rows that nobody sees are written this often: enough for searching in the page, a tenth of the work. */
 const UNSEEN_MS = 5_000;
 
+/** Ages and lines change this often. */
+const TELL_MS = 1_000;
+
+/** What one frame may take for writing; the rest of its 16 is for the browser's own work. */
+const FRAME_MS = 8;
+
+/** Up to so many rows all are in the page, so that the browser can search in it; of more, those near the screen. */
+const ALL_ROWS = 500;
+
+/** Rows that are put into the page between two looks at the clock: about two milliseconds. */
+const CHUNK = 20;
+
+/** Settings whose changes ask for a paint already: they outlive a view. */
+const followed = new WeakSet();
+
+const choiceOf = (choices, board) => (Object.hasOwn(choices, board) ? choices[board] : undefined);
+
 export class QuotesView {
   element = make("div", "region");
+  /** Whether rows are kept in their places although the sort has others for them. */
+  held = false;
+  #context;
+  #store = null;
   #table = make("table", "quotes");
-  #body = make("tbody");
-  #columns = [];
-  #key = null;
-  #rows = new Map();
-  #order = [];
-  #sort = null;
-  #sortedAt = 0;
-  #isStirred = false;
-  #filter = "";
-  #sight;
-  #behind = new Set(); // symbols whose row shows older values: at most one per row
-  #caughtUpAt = 0;
+  #head = new Head(() => this.#work(performance.now(), true));
+  #body = new Body();
+  #sight = new Sight(this.element, this.#body.element, () => this.#later());
+  #backlog;
 
-  /** @param {{request: () => void}} context request asks for a paint; without being asked one comes every second, if not more often. */
-  constructor({ request }) {
-    this.#sight = new Sight(() => this.#behind.size > 0 && request());
-    this.element.tabIndex = 0;
+  #columns = null; // as text: what differs is another table
+  #columnsAt = -Infinity;
+  #isMeasured = false;
+  #chosen = {}; // settings as of the last paint
+
+  #order = [];
+  #orderedAt = -Infinity;
+  #members = new Set(); // symbols as of the last order
+  #isStirred = false;
+  #isPeopled = false; // rows came or went
+  #filter = "";
+
+  #behind = new Set(); // symbols whose row shows older values: at most one per row in the page
+  #writesUnseen = false;
+  #unseenAt = 0;
+  #untold = new Set(); // symbols in sight whose age and line are to be looked at
+  #toldAt = -Infinity;
+  #seen = { first: 0, end: 0 };
+
+  #stop = null; // the row that the Tab key reaches: its symbol, its place, and which part of it
+  #stopPlace = 0;
+  #stopPart = 1;
+  #stopRow = null;
+  #isAway = false; // the focused row is scrolled out of the page, and the region has the focus for it
+  #isPointed = false;
+
+  #frame = 0;
+  #frameAt = -Infinity;
+  #deadline = 0;
+
+  /** @param {object} context settings, lists, client, request, now, open, toast: see `app.js` */
+  constructor(context) {
+    this.#context = context;
+    const { client, settings, request } = context;
+    this.#backlog = new Backlog(
+      (symbols) => client.history(this.#store.name, symbols, SPARK_POINTS),
+      (symbol, at, value) => (this.#store.seed(symbol, at, value), request()),
+      globalThis,
+    );
+    if (!followed.has(settings)) {
+      followed.add(settings);
+      for (const name of ["columns", "density", "lists", "list"]) settings.on(name, () => request());
+    }
+    this.element.tabIndex = -1;
     this.element.setAttribute("role", "region");
+    this.#table.append(this.#head.cols, this.#head.element, this.#body.element);
     this.element.append(this.#table);
+    this.#listen(this.#body.element);
   }
 
-  /** Rows there are, and rows the filter lets through. */
+  /** Rows there are, and rows that the filter and the list let through. */
   get counts() {
-    let visible = 0;
-    for (const row of this.#rows.values()) visible += row.isVisible;
-    return { total: this.#rows.size, visible };
+    return { total: this.#members.size, visible: this.#order.length };
+  }
+
+  /** The symbols of the rows, in the order shown. */
+  get symbols() {
+    return this.#order;
+  }
+
+  /** The symbol of the row that has the focus; null when none has. */
+  get focused() {
+    return this.#hasFocus ? this.#stop : null;
+  }
+
+  /** Scrolls to a row and focuses it; returns whether it is there. */
+  focus(symbol) {
+    const place = this.#order.indexOf(symbol);
+    if (place >= 0) this.#go(place);
+    return place >= 0;
   }
 
   /** Brings the table to the state of the store; `changed` is what `store.take()` gave. */
   paint(store, changed, now) {
-    if (changed.reset) this.#build(store);
-    for (const symbol of changed.symbols) this.#behind.add(symbol);
+    this.#store = store;
+    for (const symbol of changed.symbols) {
+      if (this.#body.row(symbol)) this.#behind.add(symbol);
+      this.#isPeopled ||= store.rows.has(symbol) !== this.#members.has(symbol);
+    }
     this.#isStirred ||= changed.symbols.size > 0;
-    const isRearranged = this.#update(store, now) || changed.reset;
-    if (isRearranged) this.#order = [...store.rows.keys()];
-    if (isRearranged || (this.#sort && this.#isStirred)) this.#arrange(now, isRearranged);
+    const isOther = this.#choose(changed.reset, now);
+    this.#work(now, isOther);
   }
 
   /** Shows only rows whose symbol or name contains the text. */
   filter(text) {
     this.#filter = text.trim().toLowerCase();
-    for (const row of this.#rows.values()) row.sift(this.#filter);
+    this.#work(performance.now(), true);
   }
 
-  /** Writes the rows that are behind; returns whether rows came or went. */
-  #update(store, now) {
-    const unseenToo = now - this.#caughtUpAt >= UNSEEN_MS;
-    if (unseenToo) this.#caughtUpAt = now;
-    let isRearranged = false;
-    for (const symbol of this.#behind) {
-      const values = store.rows.get(symbol);
-      let row = this.#rows.get(symbol);
-      if (row === undefined && values !== undefined) {
-        row = this.#add(symbol);
-        isRearranged = true;
-      } else if (row !== undefined && values === undefined) {
-        this.#remove(row);
-        isRearranged = true;
-      } else if (!unseenToo && row !== undefined && !this.#sight.has(row.element)) {
-        row.latest = values; // is sorted by it, and written when it is seen or its time comes
-        continue;
-      }
-      this.#behind.delete(symbol);
-      if (values !== undefined) this.#show(row, values, store.series(symbol));
+  /** Follows what the board and the viewer want to see; returns whether rows are to be ordered anew. */
+  #choose(isReset, now) {
+    const { settings, lists } = this.#context;
+    const { name } = this.#store;
+    const chosen = Object.fromEntries(["columns", "density", "lists", "list"].map((key) => [key, settings.get(key)]));
+    const before = this.#chosen;
+    this.#chosen = chosen;
+    const isPlanned = isReset || chosen.columns !== before.columns;
+    const isOther = (isPlanned || (this.#isStirred && now - this.#columnsAt >= RESORT_MS)) && this.#plan(now);
+    if (chosen.density !== before.density) {
+      mark(this.#table, "density", chosen.density === "compact" ? "compact" : "");
+      this.#isMeasured = false;
     }
-    return isRearranged;
+    const hasOtherLists = chosen.lists !== before.lists || chosen.list !== before.list;
+    if (hasOtherLists) for (const row of this.#body.rows()) row.star(lists.has(name, row.symbol));
+    const isNarrowed = chosen.list !== before.list;
+    this.#isPeopled ||= hasOtherLists;
+    return isOther || isNarrowed;
   }
 
-  #add(symbol) {
-    const row = new Row(symbol, this.#columns);
-    this.#rows.set(symbol, row);
-    this.#sight.watch(row.element);
-    return row;
+  /** Builds the table when its columns are others; the same ones after a reconnect keep order and focus. */
+  #plan(now) {
+    this.#columnsAt = now;
+    const store = this.#store;
+    if (this.element.getAttribute("aria-label") !== store.title) this.element.setAttribute("aria-label", store.title);
+    this.#makeRoom();
+    const columns = arrange(store, choiceOf(this.#chosen.columns, store.name));
+    const text = JSON.stringify(columns);
+    if (text === this.#columns) return false;
+    this.#columns = text;
+    this.#isMeasured = false;
+    this.#head.show(columns);
+    this.#body.begin(() => new Row(columns));
+    return true;
   }
 
-  #remove(row) {
-    this.#sight.leave(row.element);
-    row.element.remove();
-    this.#rows.delete(row.symbol);
+  /** Once a row has a name, all rows are high enough for one. */
+  #makeRoom() {
+    const { classList } = this.#table;
+    if (classList.contains("named")) return;
+    for (const { name } of this.#store.rows.values()) {
+      if (name === undefined || name === "") continue;
+      classList.add("named");
+      this.#isMeasured = false;
+      return;
+    }
   }
 
-  #show(row, values, series) {
-    row.show(values, series);
-    row.sift(this.#filter);
-    if (row.name) this.#table.classList.add("named");
+  /** Does what is due in a frame, the most visible first; what does not fit into it comes in the next. */
+  #work(now, isUrgent = false) {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    if (this.#store === null) return;
+    if (now !== this.#frameAt) this.#deadline = performance.now() + FRAME_MS;
+    this.#frameAt = now;
+    const hadFocus = this.#hasFocus;
+    this.#arrange(now, isUrgent);
+    this.#look();
+    const isDone = this.#write(now) && this.#fill() && this.#writeUnseen() && this.#tell(now);
+    this.#body.space(this.#order.length, this.#sight.height);
+    this.#keepStop(hadFocus);
+    if (!isDone) this.#later();
   }
 
-  #build(store) {
-    this.element.setAttribute("aria-label", store.title);
-    const key = JSON.stringify(store.columns);
-    if (key === this.#key) return; // the same table after a reconnect keeps its order and its focus
-    this.#key = key;
-    this.#columns = plan(store);
-    this.#sort = null;
-    for (const row of this.#rows.values()) this.#remove(row);
-    for (const symbol of store.rows.keys()) this.#behind.add(symbol);
-    const cols = make("colgroup", "", make("col", "kind-head"), make("col", "kind-trend"));
-    cols.append(...this.#columns.map(({ kind, rank }) => make("col", `kind-${kind} rank-${rank}`)));
-    const trend = make("th", "kind-trend", "Trend");
-    trend.scope = "col";
-    const [head, ...others] = [HEAD, ...this.#columns].map((column) => this.#header(column));
-    this.#table.replaceChildren(cols, make("thead", "", make("tr", "", head, trend, ...others)), this.#body);
+  #later() {
+    this.#frame ||= requestAnimationFrame((now) => {
+      this.#frame = 0;
+      if (this.element.isConnected) this.#work(now);
+    });
   }
 
-  #header(column) {
-    const button = make("button", "", make("span", "label", column.label));
-    button.type = "button";
-    button.title = column.label;
-    const head = make("th", column === HEAD ? "" : `kind-${column.kind} rank-${column.rank}`, button);
-    head.scope = "col";
-    head.setAttribute("aria-sort", "none");
-    button.addEventListener("click", () => this.#sortBy(column, head));
-    return head;
+  get #hasTime() {
+    return performance.now() < this.#deadline;
   }
 
-  /** One click sorts, figures from the greatest down; the next turns it around; the third gives the board's order. */
-  #sortBy(column, head) {
-    const first = isFigure(column) ? "descending" : "ascending";
-    const second = first === "ascending" ? "descending" : "ascending";
-    const old = this.#sort?.column === column ? this.#sort.direction : null;
-    const direction = old === null ? first : old === first ? second : "none";
-    for (const other of head.parentElement.querySelectorAll("[aria-sort]")) other.setAttribute("aria-sort", "none");
-    head.setAttribute("aria-sort", direction);
-    this.#sort = direction === "none" ? null : { column, direction };
-    this.#arrange(performance.now(), true);
-  }
-
-  /** Moves only rows that are not in their place: a moved row loses a selection and costs layout. */
+  /** Orders the rows anew when it is time; under a pointer or a focus they stay where they are. */
   #arrange(now, isUrgent) {
-    if (!isUrgent && now - this.#sortedAt < RESORT_MS) return;
-    this.#sortedAt = now;
-    this.#isStirred = false;
-    let next = this.#body.firstChild;
-    for (const row of this.#sorted()) {
-      if (row.element === next) next = next.nextSibling;
-      else this.#body.insertBefore(row.element, next);
+    const isFree = isUrgent || !this.#isHolding;
+    const isDue = isUrgent || (this.#isStirred && now - this.#orderedAt >= RESORT_MS) || (this.held && isFree);
+    if (!isDue && !this.#isPeopled) return;
+    const { rows } = this.#store;
+    const wanted = ordered(rows, this.#matches, isDue ? this.#head.sort : null);
+    const isAsWanted = isFree && (isDue || this.#head.sort === null);
+    const order = isAsWanted ? wanted : kept(this.#order, wanted);
+    if (isDue) {
+      this.held = !isFree && !same(order, wanted);
+      this.#orderedAt = now;
+      this.#isStirred = false;
+    }
+    this.#isPeopled = false;
+    this.#members = new Set(rows.keys());
+    if (!same(order, this.#order)) this.#reorder(order);
+  }
+
+  #reorder(order) {
+    const wasLong = this.#isLong;
+    if (order.length !== this.#order.length) this.#sight.stir();
+    this.#order = order;
+    if (this.#isLong || wasLong) this.#number();
+    if (this.#stop === null) return;
+    const place = order.indexOf(this.#stop);
+    this.#stopPlace = place >= 0 ? place : Math.min(this.#stopPlace, order.length - 1);
+    this.#stop = order[this.#stopPlace] ?? null;
+  }
+
+  #matches = (symbol, row) => {
+    if (!this.#context.lists.shows(this.#store.name, symbol)) return false;
+    if (this.#filter === "") return true;
+    const name = row.name === undefined ? "" : format.text(row.name);
+    return `${symbol} ${name}`.toLowerCase().includes(this.#filter);
+  };
+
+  get #isLong() {
+    return this.#order.length > ALL_ROWS;
+  }
+
+  /** Tells how many rows there are where only some of them are in the page. */
+  #number() {
+    if (this.#isLong) this.#table.setAttribute("aria-rowcount", this.#order.length + 1);
+    else this.#table.removeAttribute("aria-rowcount");
+    for (const row of this.#body.rows()) row.index = this.#isLong ? row.place + 2 : 0;
+  }
+
+  /** Brings the rows that are seen into the page, each with its values: these do not wait for a later frame. */
+  #look() {
+    this.#cover();
+    const row = this.#body.at(this.#seen.first);
+    if (this.#isMeasured || row === undefined) return;
+    this.#isMeasured = true;
+    if (this.#sight.measure(row.element)) this.#cover();
+  }
+
+  #cover() {
+    const count = this.#order.length;
+    const { first, end } = this.#sight.span(count);
+    const isMoved = first !== this.#seen.first || end !== this.#seen.end;
+    this.#seen = { first, end };
+    let { from, to } = this.#body;
+    if (this.#isLong || from >= end || to <= first) [from, to] = [first, end];
+    this.#body.cover(Math.min(from, first), Math.min(count, Math.max(to, end)));
+    for (let place = first; place < end; place++) this.#settle(place);
+    if (isMoved) this.#toldAt = -Infinity;
+  }
+
+  /** Shows at a place the row that belongs there, unless it does already. */
+  #settle(place) {
+    const symbol = this.#order[place];
+    const row = this.#body.bind(place, symbol);
+    if (row === null) return;
+    this.#behind.delete(symbol);
+    if (this.#isLong) row.index = place + 2;
+    row.star(this.#context.lists.has(this.#store.name, symbol));
+    this.#show(row);
+    this.#age(row);
+  }
+
+  #show(row) {
+    const values = this.#store.rows.get(row.symbol);
+    if (values !== undefined) row.show(values); // else it has gone, and the next paint takes it away
+  }
+
+  #age(row) {
+    const values = this.#store.rows.get(row.symbol);
+    if (values === undefined) return;
+    const { feeds } = this.#store;
+    row.tell(format.qualityWords(values, feeds, this.#context.now()), this.#store.series(row.symbol));
+  }
+
+  #isSeen({ place }) {
+    return place >= this.#seen.first && place < this.#seen.end;
+  }
+
+  /** Writes rows that are behind: those in sight; of the others all that are behind, every few seconds. */
+  #write(now) {
+    if (now - this.#unseenAt >= UNSEEN_MS) {
+      this.#writesUnseen = true;
+      this.#unseenAt = now;
+    }
+    for (const symbol of this.#behind) {
+      const row = this.#body.row(symbol);
+      if (row && !this.#isSeen(row)) continue;
+      if (!this.#hasTime) return false;
+      this.#behind.delete(symbol);
+      if (row) this.#show(row);
+    }
+    return true;
+  }
+
+  /** Brings the rest of a short table into the page, and each of its rows to its place. */
+  #fill() {
+    if (this.#isLong) return true;
+    for (let place = this.#body.from; place < this.#body.to; place++) {
+      if (this.#body.at(place).symbol === this.#order[place]) continue;
+      if (!this.#hasTime) return false;
+      this.#settle(place);
+    }
+    const count = this.#order.length;
+    while (this.#body.from > 0 || this.#body.to < count) {
+      const { from, to } = this.#body;
+      this.#body.cover(Math.max(0, from - CHUNK), Math.min(count, to + CHUNK));
+      for (let place = this.#body.from; place < from; place++) this.#settle(place);
+      for (let place = to; place < this.#body.to; place++) this.#settle(place);
+      if (!this.#hasTime) return false; // looked at last: there is some progress in every frame
+    }
+    return true;
+  }
+
+  #writeUnseen() {
+    if (!this.#writesUnseen) return true;
+    for (const symbol of this.#behind) {
+      if (!this.#hasTime) return false;
+      this.#behind.delete(symbol);
+      const row = this.#body.row(symbol);
+      if (row === undefined) continue;
+      this.#show(row);
+      this.#age(row);
+    }
+    this.#writesUnseen = false;
+    return true;
+  }
+
+  /** Tells, of the rows in sight, how old they are and how they came here; asks for what was before this page. */
+  #tell(now) {
+    if (now - this.#toldAt >= TELL_MS) {
+      this.#toldAt = now;
+      const symbols = this.#order.slice(this.#seen.first, this.#seen.end);
+      this.#untold = new Set(symbols);
+      this.#backlog.want(symbols.filter((symbol) => this.#store.series(symbol)));
+    }
+    for (const symbol of this.#untold) {
+      if (!this.#hasTime) return false;
+      this.#untold.delete(symbol);
+      const row = this.#body.row(symbol);
+      if (row) this.#age(row);
+    }
+    return true;
+  }
+
+  get #hasFocus() {
+    const { activeElement } = document;
+    return this.#body.element.contains(activeElement) || (this.#isAway && activeElement === this.element);
+  }
+
+  get #isHolding() {
+    return this.#isPointed || this.#hasFocus;
+  }
+
+  /** Keeps the focus with its row, wherever that is now, and one row within reach of the Tab key. */
+  #keepStop(hadFocus) {
+    const stop = this.#body.row(this.#stop);
+    const { from, to } = this.#body;
+    const row = stop ?? this.#body.at(Math.max(from, Math.min(this.#sight.page.first, to - 1)));
+    if (row !== this.#stopRow) {
+      if (this.#stopRow) this.#stopRow.isStop = false;
+      if (row) row.isStop = true;
+      this.#stopRow = row ?? null;
+    }
+    if (!hadFocus) return;
+    this.#isAway = stop === undefined;
+    if (this.#isAway) this.element.focus({ preventScroll: true });
+    else if (!stop.element.contains(document.activeElement)) stop.focus(this.#stopPart);
+  }
+
+  /** Moves the focus to the row at a place, and the row into sight. */
+  #go(place) {
+    this.#stop = this.#order[place];
+    this.#stopPlace = place;
+    const isThere = () => this.#body.row(this.#stop);
+    if (!isThere()) {
+      this.#sight.scrollTo(place);
+      this.#work(performance.now());
+    }
+    const row = isThere();
+    if (row === undefined) return;
+    row.focus(this.#stopPart);
+    row.element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.#later();
+  }
+
+  #listen(body) {
+    body.addEventListener("pointerenter", ({ pointerType }) => (this.#isPointed = pointerType !== "touch"));
+    for (const type of ["pointerleave", "pointercancel"]) {
+      body.addEventListener(type, () => {
+        this.#isPointed = false;
+        this.#later();
+      });
+    }
+    body.addEventListener("click", (event) => this.#click(event));
+    body.addEventListener("focusin", ({ target }) => this.#focusIn(target));
+    this.element.addEventListener("focusout", () => this.#later());
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  #focusIn(target) {
+    const row = this.#body.owner(target);
+    if (row === undefined) return;
+    [this.#stop, this.#stopPlace, this.#stopPart] = [row.symbol, row.place, row.partOf(target)];
+    this.#later();
+  }
+
+  #click({ target }) {
+    const row = this.#body.owner(target);
+    if (row === undefined) return;
+    const { lists, open, toast } = this.#context;
+    if (target.closest(".star")) {
+      const problem = lists.toggle(this.#store.name, row.symbol);
+      if (problem) toast(problem);
+    } else if (getSelection().isCollapsed) {
+      [this.#stop, this.#stopPlace, this.#stopPart] = [row.symbol, row.place, 1];
+      row.focus();
+      open(row.symbol);
     }
   }
 
-  #sorted() {
-    const rows = this.#order.map((symbol) => this.#rows.get(symbol)).filter(Boolean);
-    if (this.#sort === null) return rows;
-    const { column, direction } = this.#sort;
-    const value = (row) => (column === HEAD ? row.symbol : row.latest[column.field]);
-    return rows.sort((a, b) => compare(value(a), value(b), column, direction));
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !this.#hasFocus) return;
+    const place = this.#destination(event.key);
+    const row = this.#body.row(this.#stop);
+    if (place !== null) this.#go(Math.max(0, Math.min(place, this.#order.length - 1)));
+    else if (event.key === "ArrowLeft" && this.#stopPart === 1) row?.focus(0);
+    else if (event.key === "ArrowRight" && this.#stopPart === 0) row?.focus(1);
+    else if (event.key === "Enter" && this.#isAway) this.#context.open(this.#stop);
+    else return;
+    event.preventDefault();
+  }
+
+  /** The place a key leads to; null for other keys. */
+  #destination(key) {
+    const page = Math.max(1, this.#sight.page.rows - 1); // one row of the old page stays in sight
+    switch (key) {
+      case "ArrowUp":
+        return this.#stopPlace - 1;
+      case "ArrowDown":
+        return this.#stopPlace + 1;
+      case "PageUp":
+        return this.#stopPlace - page;
+      case "PageDown":
+        return this.#stopPlace + page;
+      case "Home":
+        return 0;
+      case "End":
+        return this.#order.length - 1;
+      default:
+        return null;
+    }
   }
 }

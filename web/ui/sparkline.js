@@ -25,6 +25,7 @@ export function path({ at, value }, width = WIDTH, height = HEIGHT) {
 export class Sparkline {
   element = document.createElementNS(SVG, "svg");
   #line = document.createElementNS(SVG, "path");
+  #drawn = [];
 
   constructor() {
     this.element.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -34,8 +35,14 @@ export class Sparkline {
     this.element.append(this.#line);
   }
 
-  /** @param {import("../core/series.js").Series|undefined} series */
+  /**
+   * Draws a course unless it is the one drawn before: a path is the costliest part of a row.
+   * @param {import("../core/series.js").Series|undefined} series
+   */
   draw(series) {
+    const state = [series, series?.length, series?.at.at(-1), series?.value.at(-1)];
+    if (this.#drawn.length && state.every((part, i) => part === this.#drawn[i])) return;
+    this.#drawn = state;
     this.#line.setAttribute("d", series ? path(series) : "");
     const known = series?.value.filter((value) => value !== null) ?? [];
     const rise = known.length ? known.at(-1) - known[0] : 0;

@@ -146,8 +146,8 @@ export class Toasts {
 
   #key(event) {
     if (event.key !== "Escape") return;
-    event.preventDefault(); // does not close the dialog it is shown in
-    event.stopPropagation();
+    event.preventDefault(); // the dialog it is shown in stays open
+    event.stopPropagation(); // and the page has no use for this Escape
     const toast = this.#shown.find(({ element }) => element.contains(event.target));
     if (toast) this.#remove(toast);
   }

@@ -68,8 +68,8 @@ export class Toolbar {
       this.#options = key;
       this.#ui.list.replaceChildren(...options.map(([value, label]) => option(value, label)));
       this.#ui.list.onchange = () => this.#choose();
-      this.#ui.list.hidden = store === null;
     }
+    this.#ui.list.hidden = store === null;
     const value = chosen === null ? "all" : `list ${chosen}`;
     if (this.#ui.list.value !== value) this.#ui.list.value = value;
     this.#board = store?.name ?? null;

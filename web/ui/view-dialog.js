@@ -120,7 +120,7 @@ class ListsPart {
   #lists;
   #select = make("select");
   #field = new Field("Show", this.#select);
-  #actions = make("div", "line");
+  #actions = make("div", "beside");
   #form = make("div");
 
   constructor(context, store) {
@@ -174,7 +174,7 @@ class ListsPart {
     const input = make("input");
     input.value = name;
     const field = new Field(words, input);
-    const form = make("form", "line", field.element, make("button", "primary", "Save"), this.#cancel());
+    const form = make("form", "beside", field.element, make("button", "primary", "Save"), this.#cancel());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const problem = run(input.value);
@@ -194,7 +194,7 @@ class ListsPart {
       this.#lists.remove(this.#board, name);
       this.#done();
     });
-    this.#form.replaceChildren(make("div", "line", words, remove, this.#cancel()));
+    this.#form.replaceChildren(make("div", "beside", words, remove, this.#cancel()));
     remove.focus();
   }
 
@@ -222,7 +222,7 @@ class ListsPart {
     });
     const copyAll = button("Copy", () => copy(this.#context, area, field, "Copied"));
     const details = make("details", "", make("summary", "", "Import and export"), field.element);
-    details.append(make("div", "line", copyAll, take));
+    details.append(make("div", "beside", copyAll, take));
     details.addEventListener("toggle", () => {
       if (details.open) area.value = this.#lists.exported(this.#board);
     });
@@ -249,7 +249,7 @@ function copying(context, store, view, columns) {
     area.value = csv(tableColumns(columns.all, rows), rows);
     copy(context, area, field, `Copied ${rows.length} ${rows.length === 1 ? "row" : "rows"}`);
   });
-  return section("Copy the table", make("div", "line", start), field.element);
+  return section("Copy the table", make("div", "beside", start), field.element);
 }
 
 /** The columns that are shown; a board of scores has none, so there every field is one. */

@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { Client } from "../../web/client.js";
+import { FakeClock, ScriptedWebSocket } from "./fakes.mjs";
+
+let clock, client, heard, reported;
+
+beforeEach(() => {
+  ScriptedWebSocket.opened = [];
+  clock = new FakeClock();
+  heard = [];
+  reported = [];
+  client = new Client("http://host:8000/", {
+    WebSocket: ScriptedWebSocket,
+    clock,
+    random: () => 0.5,
+    report: (error) => reported.push(error.message),
+  });
+  client.listen((message) => heard.push(message?.type ?? client.state.kind));
+});
+
+const socket = () => ScriptedWebSocket.last;
+const sent = (type) => socket().sent.filter((message) => message.type === type);
+const snapshot = (rows = { A: { last: 1 } }, more = {}) => {
+  const columns = [{ field: "last", kind: "price" }];
+  socket().say({ type: "snapshot", board: "stocks", epoch: "e", seq: 1, at: 5, columns, rows, feeds: {}, ...more });
+};
+const diff = (prev, seq, rows) => socket().say({ type: "diff", board: "stocks", prev, seq, at: 6, rows });
+const live = () => {
+  const store = client.watch("stocks");
+  socket().accept();
+  snapshot();
+  return store;
+};
+
+describe("a watched board", () => {
+  test("has rows with the snapshot, and what changed is taken once", () => {
+    const store = client.watch("stocks");
+    assert.equal(store.ready, false);
+    socket().accept();
+    snapshot();
+    assert.equal(store.rows.get("A").last, 1);
+    assert.deepEqual(store.take(), { reset: true, symbols: new Set(["A"]) });
+    diff(1, 2, { B: { last: 7 } });
+    assert.deepEqual(store.take(), { reset: false, symbols: new Set(["B"]) });
+  });
+  test("is the same store however often it is watched, on one connection", () => {
+    assert.equal(live(), client.watch("stocks"));
+    assert.equal(ScriptedWebSocket.opened.length, 1);
+  });
+  test("shares its connection with the next board", () => {
+    live();
+    client.watch("games");
+    assert.deepEqual(sent("subscribe"), [{ type: "subscribe", board: "games" }]);
+    assert.deepEqual(client.watched, ["stocks", "games"]);
+  });
+  test("is asked for again after a gap, from where it stands", () => {
+    live();
+    diff(3, 4, { A: { last: 2 } });
+    assert.deepEqual(sent("subscribe"), [{ type: "subscribe", board: "stocks", epoch: "e", seq: 1 }]);
+  });
+  test("keeps what is held when it is let go, and resumes from it", () => {
+    const store = live();
+    client.watch("games");
+    client.unwatch("stocks");
+    diff(1, 2, { A: { last: 9 } });
+    assert.equal(store.rows.get("A").last, 1);
+    client.watch("stocks");
+    assert.deepEqual(sent("subscribe").at(-1), { type: "subscribe", board: "stocks", epoch: "e", seq: 1 });
+  });
+  test("has the course of its values", () => {
+    const store = live();
+    diff(1, 2, { A: { last: 2 } });
+    assert.equal(store.series("A").value.at(-1), 2);
+  });
+});
+
+describe("listeners", () => {
+  test("hear every message and every change of the state", () => {
+    live();
+    assert.deepEqual(heard, ["connecting", "live", "welcome", "snapshot"]);
+  });
+  test("hear nothing more after they have let go", () => {
+    live();
+    const more = [];
+    const stop = client.listen((message) => more.push(message));
+    stop();
+    diff(1, 2, {});
+    assert.deepEqual(more, []);
+  });
+  test("that fail are reported, and nobody else notices", () => {
+    client.listen(() => {
+      throw new Error("mine");
+    });
+    const others = [];
+    client.listen((message) => others.push(message?.type));
+    const store = live();
+    assert.equal(client.state.kind, "live");
+    assert.equal(store.rows.size, 1);
+    assert.deepEqual(others, [undefined, undefined, "welcome", "snapshot"]);
+    assert.deepEqual(new Set(reported), new Set(["mine"]));
+  });
+  test("that fail do not keep a gap from being asked for", () => {
+    live();
+    client.listen(() => {
+      throw new Error("mine");
+    });
+    diff(3, 4, {});
+    assert.equal(sent("subscribe").length, 1);
+  });
+});
+
+describe("the server's time", () => {
+  const HOUR = 3_600_000;
+  const pong = () => socket().say({ type: "pong", at: clock.time + HOUR });
+
+  test("is this page's until a ping is answered", () => {
+    live();
+    assert.equal(client.now(), clock.time);
+    pong();
+    assert.equal(client.now(), clock.time + HOUR);
+  });
+  test("stays known while a new link has not answered yet", () => {
+    live();
+    pong();
+    socket().end();
+    clock.advance(1_000);
+    socket().accept();
+    assert.equal(client.now(), clock.time + HOUR);
+  });
+  test("tells how long changes take", () => {
+    live();
+    assert.equal(client.latency.typical, null);
+    pong();
+    socket().say({ type: "diff", board: "stocks", prev: 1, seq: 2, at: clock.time + HOUR - 40, rows: {} });
+    assert.equal(client.latency.typical, 40);
+  });
+  test("is asked for again every 15 seconds, not with every message", () => {
+    live();
+    pong();
+    diff(1, 2, {});
+    assert.equal(sent("ping").length, 1);
+    for (let second = 0; second < 15; second += 5) {
+      clock.advance(5_000);
+      socket().say({ type: "heartbeat", at: 1, seqs: {} });
+    }
+    assert.equal(sent("ping").length, 2);
+  });
+});
+
+test("viewers of a board are known as far as the server tells it, and unknown on a new link", () => {
+  live();
+  assert.equal(client.viewers("stocks"), null);
+  socket().say({ type: "viewers", board: "stocks", viewers: 12 });
+  assert.equal(client.viewers("stocks"), 12);
+  socket().end();
+  clock.advance(1_000);
+  socket().accept();
+  assert.equal(client.viewers("stocks"), null);
+});
+
+test("an interval is a rate that the server keeps", () => {
+  live();
+  client.interval = 5;
+  assert.equal(sent("subscribe").at(-1).rate, 0.2);
+  client.interval = 0;
+  assert.equal("rate" in sent("subscribe").at(-1), false);
+});
+
+test("a pause tells the server to hold its changes, which are counted", () => {
+  const store = live();
+  store.take();
+  client.pause();
+  assert.equal(client.state.paused, true);
+  socket().say({ type: "heartbeat", at: 7, seqs: { stocks: 4 } });
+  assert.equal(store.waiting, 3);
+  client.resume();
+  assert.deepEqual(socket().sent.map(({ type }) => type), ["ping", "pause", "resume"]);
+});
+
+test("a final close is told, and a retry connects anew", () => {
+  live();
+  socket().end(4503);
+  assert.deepEqual([client.state.kind, client.state.why], ["closed", "a limit of the server is reached"]);
+  client.retry();
+  assert.equal(client.state.kind, "connecting");
+});
+
+test("history asks for symbols and points, and rejects where there is none", async (t) => {
+  const asked = [];
+  const answers = [{ ok: true, json: async () => ({ rows: { A: { at: [1], value: [2] } } }) }, { ok: false, status: 404 }];
+  t.mock.method(globalThis, "fetch", async (url) => {
+    asked.push(String(url));
+    return answers.shift();
+  });
+  assert.deepEqual(await client.history("my board", ["A", "B&C"], 60), { A: { at: [1], value: [2] } });
+  assert.equal(asked[0], "http://host:8000/api/boards/my%20board/history?symbols=A&symbols=B%26C&points=60");
+  await assert.rejects(client.history("stocks", ["A"], 60), /history of stocks: HTTP 404/);
+});
+
+test("after close nothing is open, waits or is told", () => {
+  live();
+  client.watch("games");
+  const link = socket();
+  client.close();
+  heard.length = 0;
+  assert.equal(link.readyState, 3);
+  assert.equal(clock.pending, 0);
+  clock.advance(60_000);
+  assert.deepEqual([heard, client.watched], [[], []]);
+});
