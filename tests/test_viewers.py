@@ -13,7 +13,7 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support import Follower, Running, publish, quiet_server, until
+from tests.support import Follower, Running, publish, quiet_server, serving, until
 from ticker.transport import WRITE_HIGH
 
 
@@ -86,6 +86,20 @@ def test_a_resume_is_one_diff(server: Running) -> None:
         diff = viewer.wait("diff")
     assert (diff["prev"], diff["seq"]) == (seq, last)
     assert diff["rows"] == {"R": {"last": 2}}
+
+
+def test_the_status_says_by_how_much_a_source_is_late() -> None:
+    """Where the config says it, in milliseconds; it is delayed, then, not live."""
+    config = """
+        feeds: {late: {kind: simulate, delay: 15m, symbols: {A: 1}}}
+        boards: {b: {feeds: [late]}}
+    """
+    with serving(config) as server, server.follow("b") as viewer:
+        until(lambda: viewer.wait("diff"), what="a first price")
+        snapshot = server.get("/api/boards/b").json()
+    assert snapshot["feeds"]["late"]["delay"] == 900_000
+    assert snapshot["feeds"]["late"]["quality"] == "delayed"
+    assert snapshot["rows"]["A"]["quality"] == "delayed"
 
 
 def test_a_resume_in_the_present_brings_only_the_status(server: Running) -> None:

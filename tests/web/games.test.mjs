@@ -145,7 +145,7 @@ table("the quality of a game in words", (row, feeds = {}) => games.qualityWords(
   [[{ status: "live" }], ""],
   [[{ status: "live", quality: "delayed" }], "delayed"],
   [[{ status: "live", quality: "stale" }], "stale"],
-  [[{ status: "live", quality: "stale", time: NOON - 5_000 }], "stale 5 s"],
+  [[{ status: "live", quality: "stale", time: NOON - 25_000 }], "stale 20 s"],
   [[{ quality: "down" }, { A: { quality: "live", at: 1 }, B: { quality: "down", at: NOON - MINUTE } }], "down 1 min"],
   [[{ quality: "down" }, { A: { quality: "down", at: null }, B: null }], "down"],
   [[{ status: "final", quality: "stale" }], ""],
