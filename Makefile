@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test check format bench bench-web screenshot clean
+.PHONY: run test check format bench bench-web screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -35,8 +35,9 @@ bench-web: $(VENV)/.dev $(VENV)/.browser
 	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
 	$(BIN)/python -m benches.web
 
-screenshot: $(VENV)/.dev $(VENV)/.browser
-	TICKER_SCREENSHOT=docs/screenshot.png $(BIN)/pytest tests/web -k screenshot
+# the pictures of the documentation
+screenshots: $(VENV)/.dev $(VENV)/.browser
+	TICKER_SCREENSHOTS=docs $(BIN)/pytest tests/web/test_screenshots.py
 
 clean:
 	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

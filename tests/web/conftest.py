@@ -96,10 +96,9 @@ class ScriptedSource:
 class RunningServer:
     """``ticker serve`` as a process of its own, on one port that outlives a restart."""
 
-    def __init__(self, config: Path, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
+    def __init__(self, config: Path, log: Path | None = None) -> None:
         self._config = config
-        self.configure(feeds, boards)
-        self._log = config.with_suffix(".log")
+        self._log = log or config.with_suffix(".log")
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -111,8 +110,7 @@ class RunningServer:
 
     def configure(self, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
         """Write its config; it counts from the next start on."""
-        settings = {"server": {"heartbeat": "1s"}, "feeds": feeds, "boards": boards}
-        self._config.write_text(json.dumps(settings))  # JSON is YAML, too
+        configure(self._config, feeds, boards)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -152,6 +150,12 @@ class RunningServer:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def configure(config: Path, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
+    """Write a config with some feeds and boards."""
+    settings = {"server": {"heartbeat": "1s"}, "feeds": feeds, "boards": boards}
+    config.write_text(json.dumps(settings))  # JSON is YAML, too
 
 
 def free_port() -> int:
@@ -195,7 +199,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
 
     def start(feeds: dict[str, Any], boards: dict[str, Any]) -> RunningServer:
         config = tmp_path / f"config{len(servers)}.yaml"
-        servers.append(RunningServer(config, feeds, boards))
+        configure(config, feeds, boards)
+        servers.append(RunningServer(config))
         return servers[-1]
 
     yield start

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import CHROMIUM_ARGS, Complaints, RunningServer, ScriptedSource, executable
+from .conftest import (
+    CHROMIUM_ARGS,
+    Complaints,
+    RunningServer,
+    ScriptedSource,
+    configure,
+    executable,
+)
 
 Serve = Callable[..., RunningServer]
 
@@ -100,7 +107,8 @@ def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     flaky = source.feed(every="100ms", stale_after="300ms", backoff_max="200ms")
     config = tmp_path_factory.mktemp("calm") / "config.yaml"
     feeds = {"prices": PRICES, "games": GAMES, "flaky": flaky}
-    server = RunningServer(config, feeds, BOARDS)
+    configure(config, feeds, BOARDS)
+    server = RunningServer(config)
     try:
         server.wait_for("readyz")
         yield watch(browser, server)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from itertools import count
@@ -453,21 +452,3 @@ def test_only_the_status_region_is_live(serve: Serve, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("Paused", timeout=SOON)
     regions = page.locator("[aria-live], [role=status], [role=alert], [role=log], output")
     assert regions.count() == 1
-
-
-@pytest.mark.skipif("TICKER_SCREENSHOT" not in os.environ, reason="TICKER_SCREENSHOT names no path")
-def test_screenshot(serve: Serve, new_page: NewPage) -> None:
-    """The picture of the documentation can be taken again at any time."""
-    symbols = {"AAPL": 190.12, "AMD": 143.9, "AMZN": 178.35, "GOOGL": 164.74, "JPM": 198.22}
-    symbols |= {"META": 512.3, "MSFT": 411.02, "NFLX": 628.5, "NVDA": 121.4, "TSLA": 248.98}
-    board = {"title": "US stocks", "layout": "quotes", "feeds": ["us-stocks"]}
-    games = {"title": "Football tonight", "layout": "scores", "feeds": ["league"]}
-    server = serve(
-        {"us-stocks": {**PRICES, "symbols": symbols}, "league": {**GAMES, "speed": 60}},
-        {"stocks": board, "football": games},
-    )
-    page = new_page(viewport={"width": 1280, "height": 760}, device_scale_factor=2)
-    page.goto(server.url)
-    longest = page.locator(".sparkline path").last
-    expect(longest).to_have_attribute("d", re.compile("(L[^L]+){40}"), timeout=60_000)
-    page.screenshot(path=os.environ["TICKER_SCREENSHOT"])

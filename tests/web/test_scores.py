@@ -27,7 +27,7 @@ SOON = 10_000  # milliseconds: what a feed, a board and a browser together need 
 REORDERED = 15_000  # the same, and the time for which places stay
 
 
-def game(symbol: str, home: str = "Ashford", away: str = "Brackley", **more: Any) -> dict[str, Any]:
+def game(symbol: str, home: Any = "Ashford", away: str = "Brackley", **more: Any) -> dict[str, Any]:
     """Return a running game as a source has it."""
     about = {"status": "live", "period": "2nd half", "league": "Premier", "clock": "67'"}
     score = {"home_score": 2, "away_score": 1}
@@ -69,7 +69,8 @@ def card(page: Page, symbol: str) -> Locator:
 
 def symbols(page: Page) -> list[str]:
     """Return the symbols of the games that are shown, as they stand on the page."""
-    return page.locator(".card:visible").evaluate_all("cards => cards.map(c => c.dataset.symbol)")
+    cards = page.locator(".card:visible")
+    return list(cards.evaluate_all("cards => cards.map(c => c.dataset.symbol)"))
 
 
 def wait_for_order(page: Page, order: list[str]) -> None:
@@ -273,7 +274,11 @@ def test_less_motion_leaves_the_word(open_board: Board) -> None:
 
 def running_clock() -> dict[str, Any]:
     """Return a game whose clock has just been told, and is not told again."""
-    clock = {"clock": "10:00", "clock_at": round(time.time() * 1000), "clock_rate": -1}
+    clock: dict[str, Any] = {
+        "clock": "10:00",
+        "clock_at": round(time.time() * 1000),
+        "clock_rate": -1,
+    }
     return game("A", period="Q3", **clock)
 
 
