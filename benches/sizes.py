@@ -19,6 +19,8 @@ from benches.figure import Figure
 
 WEB = Path(__file__).parent.parent / "web"
 ENTRY = "app.js"
+OTHERS = ("embed/", "example.", "node_modules/")
+"""Pages beside the dashboard."""
 LOADED = {".css", ".js", ".svg", ".woff2"}
 IMPORT = re.compile(r'^(?:import|export|\}) [^"\n]*"(\.[^"]+)"', re.MULTILINE)
 CHART = "uplot"
@@ -79,7 +81,7 @@ def loadable() -> set[str]:
     The script it begins with has in it what it imports; all other modules come one by one.
     """
     found = [it.relative_to(WEB).as_posix() for it in WEB.rglob("*") if it.suffix in LOADED]
-    files = {it for it in found if not it.startswith(("embed/", "node_modules/"))}
+    files = {it for it in found if not it.startswith(OTHERS)}
     scripts = {it for it in files if it.endswith(".js")}
     later = imported(scripts - imported({ENTRY}))
     return (files - scripts) | {ENTRY} | later

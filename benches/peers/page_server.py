@@ -34,7 +34,7 @@ GAMES = {
     "model": "scores",
     "every": "250ms",
     "sport": "basketball",
-    "speed": 40,
+    "speed": 12,
     "teams": [f"Team {letter}" for letter in "ABCDEFGHIJKL"],
 }
 Row = dict[str, Any]

@@ -35,8 +35,8 @@ SHIFT = 0.005
 """Layout shift that is 0.00 to two digits: figures that are flush right begin elsewhere."""
 REQUESTS = 30
 """Requests of a first view: each module is one."""
-NODES = 1.02
-"""Growth of the number of nodes that is no growth: texts that come and go."""
+NODES = 24
+"""More nodes that are no growth: texts that were empty before. A leak is in the hundreds."""
 
 PRICES = {
     "kind": "simulate",
@@ -49,7 +49,7 @@ GAMES = {
     "model": "scores",
     "every": "200ms",
     "sport": "basketball",
-    "speed": 40,  # no game ends in the run: then cards change places
+    "speed": 12,  # no quarter ends in the run: then cards get another column
     "teams": [f"Team {letter}" for letter in "ABCDEFGHIJKL"],
 }
 BOARDS = {
@@ -66,7 +66,7 @@ class Watched:
 
     shifts: list[dict[str, Any]]
     changes: int
-    flashes: int
+    flashes: float
     gaps: list[float]
     running: int
     nodes_before: int = 0
@@ -178,7 +178,6 @@ def test_nothing_shifts(run: Run, name: str) -> None:
     assert sum(shift["value"] for shift in watched.shifts) < SHIFT, watched.shifts
 
 
-@pytest.mark.xfail(reason="a cell flashes at every change of its value")
 @pytest.mark.parametrize("name", LIVELY)
 def test_nothing_flashes_often(run: Run, name: str) -> None:
     """No cell flashes more often than is safe, however often its value changes."""
@@ -204,7 +203,7 @@ def test_announcements_keep_their_distance(run: Run) -> None:
 def test_nodes_do_not_pile_up(run: Run, name: str) -> None:
     """After half a minute of changes the page holds as many nodes as before."""
     watched = run.pages[name]
-    assert watched.nodes_after <= watched.nodes_before * NODES
+    assert watched.nodes_after <= watched.nodes_before + NODES
 
 
 def test_nobody_else_is_asked(run: Run) -> None:

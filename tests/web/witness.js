@@ -13,11 +13,12 @@ globalThis.witness = (() => {
     const element = node?.nodeType === Node.TEXT_NODE ? node.parentElement : node;
     return element ? `${element.localName}${element.id ? `#${element.id}` : ""}.${element.className}` : "gone";
   };
-  const flashed = (element) => {
+  // a flash is there and back again (WCAG 2.2): an animation is both, a transition is one of them
+  const flashed = (element, share = 1) => {
     const now = document.timeline.currentTime;
-    const recent = (flashes.get(element) ?? []).filter((at) => at > now - WINDOW_MS && at < now);
-    flashes.set(element, [...recent, now]); // twice in a frame is one flash
-    most = Math.max(most, recent.length + 1);
+    const recent = (flashes.get(element) ?? []).filter(({ at }) => at > now - WINDOW_MS && at < now);
+    flashes.set(element, [...recent, { at: now, share }]); // twice in a frame is one flash
+    most = Math.max(most, recent.reduce((sum, it) => sum + it.share, share));
   };
   const { animate } = Element.prototype;
   Element.prototype.animate = function (...given) {
@@ -29,9 +30,9 @@ globalThis.witness = (() => {
     if (this.effect?.target) flashed(this.effect.target);
     return play.call(this);
   };
-  for (const kind of ["animationstart", "animationiteration", "transitionrun"]) {
-    addEventListener(kind, ({ target }) => flashed(target), true);
-  }
+  addEventListener("animationstart", ({ target }) => flashed(target), true);
+  addEventListener("animationiteration", ({ target }) => flashed(target), true);
+  addEventListener("transitionrun", ({ target }) => flashed(target, 0.5), true);
   new PerformanceObserver((list) => {
     for (const { startTime, value, sources } of list.getEntries()) {
       if (startTime < begun.at) continue; // what moves while the page is built is not of these tests
