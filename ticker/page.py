@@ -1,13 +1,14 @@
 """The page's files: read at start, kept in memory in every form in which they are sent.
 
 Each file has two addresses. At its plain one it is as it was written, and asked for again each time
-(``no-cache``, ETag). Below ``/static/VERSION/`` scripts and styles have no comments, scripts that
-pages begin with have in them what they import, and browsers keep all of it for a year: another
-version of the page has other addresses, so old and new modules never mix. HTML refers to these.
+(``no-cache``, ETag). Below ``/static/VERSION/`` scripts and styles are minified, scripts that pages
+begin with have in them what they import, and browsers keep all of it for a year: another version of
+the page has other addresses, so old and new modules never mix. HTML refers to these.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gzip
 import posixpath
@@ -22,6 +23,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ticker.bundle import join
+
+try:
+    from minify import string as minified
+except ImportError:  # there is none for Apple's processors: files are larger then
+
+    def minified(_: str, text: str) -> str:
+        """Return the text as it is."""
+        return text
+
 
 ASK_AGAIN = "no-cache"
 KEEP = "public, max-age=31536000, immutable"
@@ -46,11 +56,7 @@ PACKED_ALREADY = {".ico", ".png", ".woff2"}
 CODINGS = ("br", "gzip")
 """Content codings, the smaller first."""
 
-_FOR_PEOPLE = re.compile(
-    rb"^[ \t]*(?:/\*.*?\*/[ \t]*\n|//[^\n]*\n)|^[ \t]+", re.DOTALL | re.MULTILINE
-)
-"""Comments on lines of their own, and indentation: a third of the bytes of a script or style. In
-this project no text goes over the end of a line."""
+SHORTENED = {".css": "text/css", ".js": "application/javascript"}
 
 _ENTRY = re.compile(r'<script type="module" src="(\.\.?/[^"]+)"')
 _REFERENCE = re.compile(r'(?<==")\.\.?/[^"?#]+')
@@ -60,34 +66,44 @@ _CODING = re.compile(
 
 
 class File:
-    """One file and its compressed forms, where they are smaller; ``headers`` are its own."""
+    """One file and its compressed forms, where they are smaller; ``headers`` are its own.
+
+    It is packed when it is first asked for, once: what nobody loads costs nothing.
+    """
 
     def __init__(self, path: str, content: bytes, headers: dict[str, str] | None = None) -> None:
         suffix = posixpath.splitext(path)[1]
         self.type = TYPES.get(suffix, "application/octet-stream")
         self.headers = headers or {}
-        packed = {} if suffix in PACKED_ALREADY else _compressed(content)
-        smaller = {c: data for c, data in packed.items() if len(data) < len(content)}
-        self._forms = {"identity": content, **smaller}
-        name = sha256(content).hexdigest()[:16]
-        self._tags = {coding: f'"{name}-{coding}"' for coding in self._forms}
+        self._content = content
+        self._packs = suffix not in PACKED_ALREADY
 
-    def response(self, request: Request, cache: str) -> Response:
+    @functools.cached_property
+    def forms(self) -> dict[str, bytes]:
+        """The content by coding."""
+        packed = _compressed(self._content) if self._packs else {}
+        smaller = {c: data for c, data in packed.items() if len(data) < len(self._content)}
+        return {"identity": self._content, **smaller}
+
+    async def response(self, request: Request, cache: str) -> Response:
         """Return the form that the browser takes, or 304 when it has the file in any form."""
-        coding = best(request.headers.get("accept-encoding", ""), self._forms)
+        forms = await asyncio.to_thread(lambda: self.forms)  # the first time it takes a while
+        coding = best(request.headers.get("accept-encoding", ""), forms)
+        name = sha256(self._content).hexdigest()[:16]
+        tags = {coding: f'"{name}-{coding}"' for coding in forms}
         headers = {
             **self.headers,
             "cache-control": cache,
-            "etag": self._tags[coding],
+            "etag": tags[coding],
             "vary": "accept-encoding",
         }
         known = request.headers.get("if-none-match", "").split(",")
-        if {"*", *self._tags.values()} & {tag.strip().removeprefix("W/") for tag in known}:
+        if {"*", *tags.values()} & {tag.strip().removeprefix("W/") for tag in known}:
             return Response(status_code=304, headers=headers)
         if coding != "identity":
             headers["content-encoding"] = coding
         headers["content-type"] = self.type
-        return Response(self._forms[coding], headers=headers)  # to HEAD servers send no content
+        return Response(forms[coding], headers=headers)  # to HEAD servers send no content
 
 
 class Page:
@@ -120,9 +136,9 @@ class Page:
         """Answer a GET or HEAD for the path parameter ``path``."""
         path = request.path_params["path"]
         if path in self._plain:
-            return self._plain[path].response(request, ASK_AGAIN)
+            return await self._plain[path].response(request, ASK_AGAIN)
         if path in self._kept:
-            return self._kept[path].response(request, KEEP)
+            return await self._kept[path].response(request, KEEP)
         why = f"no '/{path[:64]}' here"
         if path.startswith("static/") and not path.startswith(f"static/{self.version}/"):
             why = "the page has another version now: load it again"
@@ -191,9 +207,11 @@ def _joined(contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _shortened(path: str, content: bytes) -> bytes:
-    """Return a script or style without what only people read."""
-    ours = path.endswith((".css", ".js")) and not path.startswith("vendor/")
-    return _FOR_PEOPLE.sub(b"", content) if ours else content
+    """Return a script or style without what only people need: half of its bytes."""
+    kind = SHORTENED.get(posixpath.splitext(path)[1])
+    if kind is None or path.startswith("vendor/"):
+        return content
+    return str(minified(kind, content.decode())).encode()
 
 
 def _version(contents: dict[str, bytes]) -> str:

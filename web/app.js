@@ -15,7 +15,6 @@ import { mark, write, writeCut } from "./ui/dom.js";
 import { Feeds } from "./ui/feeds.js";
 import { Nav } from "./ui/nav.js";
 import { QuotesView } from "./ui/quotes.js";
-import { ScoresView } from "./ui/scores.js";
 import { Status } from "./ui/status.js";
 import { Toolbar } from "./ui/toolbar.js";
 
@@ -25,7 +24,7 @@ const PAINT_MS = 1_000;
 /** The address follows the filter after this pause in typing: browsers bound how often it may change. */
 const ADDRESS_MS = 400;
 
-const VIEWS = { quotes: QuotesView, scores: ScoresView };
+const VIEWS = { quotes: QuotesView }; // score cards are loaded where there are any
 const RATES = ["live", "1", "5", "30"];
 const isKiosk = new URLSearchParams(location.search).has("kiosk");
 const at = (id) => document.getElementById(id);
@@ -107,6 +106,8 @@ function paint(now) {
 }
 
 function paintRows(now) {
+  if (!(current.layout in VIEWS)) return void loadScores();
+  if (VIEWS[current.layout] === null) return;
   const isNew = view === null || !(view instanceof VIEWS[current.layout]);
   if (isNew) {
     view = new VIEWS[current.layout](context);
@@ -205,6 +206,14 @@ async function openDrawer(symbol) {
     };
   }
   drawer.show(current, symbol);
+}
+
+async function loadScores() {
+  VIEWS.scores = null; // on its way
+  const part = await load("scores");
+  if (part) VIEWS.scores = part.ScoresView;
+  else delete VIEWS.scores; // tried again with the next paint, which comes within a second
+  if (part) request();
 }
 
 async function toast(...message) {
