@@ -11,6 +11,7 @@ import { SPARK_POINTS } from "../core/store.js";
 import { Body } from "./body.js";
 import { make, mark } from "./dom.js";
 import { Head } from "./head.js";
+import { Pace } from "./pace.js";
 import { Row } from "./row.js";
 import { Sight } from "./sight.js";
 
@@ -22,9 +23,6 @@ const UNSEEN_MS = 5_000;
 
 /** Ages and lines change this often. */
 const TELL_MS = 1_000;
-
-/** What one frame may take for writing; the rest of its 16 is for the browser's own work. */
-const FRAME_MS = 8;
 
 /** Up to so many rows all are in the page, so that the browser can search in it; of more, those near the screen. */
 const ALL_ROWS = 500;
@@ -78,7 +76,7 @@ export class QuotesView {
 
   #frame = 0;
   #frameAt = -Infinity;
-  #deadline = 0;
+  #pace = new Pace();
 
   /** @param {object} context settings, lists, client, request, now, open, toast: see `app.js` */
   constructor(context) {
@@ -197,7 +195,7 @@ export class QuotesView {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     if (this.#store === null) return;
-    if (now !== this.#frameAt) this.#deadline = performance.now() + FRAME_MS;
+    if (now !== this.#frameAt) this.#pace.begin();
     this.#frameAt = now;
     const hadFocus = this.#hasFocus;
     this.#arrange(now, isUrgent);
@@ -216,7 +214,7 @@ export class QuotesView {
   }
 
   get #hasTime() {
-    return performance.now() < this.#deadline;
+    return this.#pace.hasTime;
   }
 
   /** Orders the rows anew when it is time; under a pointer or a focus they stay where they are. */

@@ -1,0 +1,46 @@
+/**
+ * How much may be written in one frame. What is written costs far more later in the frame, for layout and paint, than
+ * here; so a frame is measured to its end, and the next ones get less time when it was long, and more when it was short.
+ * @module pace
+ */
+
+/** What one frame may take for writing, in milliseconds: at most half of it, at least some progress. */
+const MOST = 8;
+const LEAST = 0.5;
+
+/** A frame that ends by then leaves room in 16 ms; one that ends later has had too much to do. */
+const SHORT_MS = 10;
+const LONG_MS = 16;
+
+export class Pace {
+  #budget = MOST;
+  #deadline = 0;
+  #began = 0;
+  #isMeasuring = false;
+  #channel = new MessageChannel();
+
+  constructor() {
+    this.#channel.port1.onmessage = () => this.#ended();
+  }
+
+  /** Begins a frame: to be called from an animation frame. */
+  begin() {
+    this.#began = performance.now();
+    this.#deadline = this.#began + this.#budget;
+    if (this.#isMeasuring) return;
+    this.#isMeasuring = true;
+    this.#channel.port2.postMessage(null); // arrives when the browser has drawn the frame
+  }
+
+  /** Whether there is time for more in this frame. */
+  get hasTime() {
+    return performance.now() < this.#deadline;
+  }
+
+  #ended() {
+    this.#isMeasuring = false;
+    const took = performance.now() - this.#began;
+    if (took > LONG_MS) this.#budget = Math.max(LEAST, this.#budget * 0.75);
+    else if (took < SHORT_MS) this.#budget = Math.min(MOST, this.#budget * 1.1);
+  }
+}
