@@ -31,7 +31,7 @@ const at = (id) => document.getElementById(id);
 const ui = { content: at("content"), empty: at("empty"), notice: at("notice"), title: at("title") };
 
 const settings = new Settings(() => localStorage);
-const lists = new Lists(settings);
+const lists = new Lists(settings, toast);
 const client = new Client(document.baseURI);
 const announcer = new Announcer(at("announcer"), window);
 const context = {
@@ -42,6 +42,7 @@ const context = {
   now: () => client.now(),
   go,
   open: (symbol) => go(current.name, symbol),
+  current: () => current?.name,
   say: (words) => announcer.say(words),
   toast,
   alert: (symbol) => openDialog("alert-dialog", current, symbol),
@@ -55,7 +56,6 @@ let current = null;
 let view = null;
 let drawer = null;
 let alarms = null;
-let toasts = null;
 let opening = ""; // the symbol whose drawer the address asks for
 let problem = "";
 let lastKind = "idle";
@@ -66,13 +66,15 @@ let addressTimer = 0;
 function received(message) {
   if (message.type === "welcome") welcomed(message);
   const isHere = message.board === undefined || message.board === current?.name;
-  if (message.type === "error" && isHere) problem = format.text(message.message ?? message.code);
+  if (message.type === "error" && isHere) problem = message.code === "unknown_board" ? unknown(message.board) : format.text(message.message);
   if ((message.type === "snapshot" || message.type === "diff") && isHere) problem = "";
   request();
 }
 
+const unknown = (board) => `There is no board named ${board}`;
+
 function welcomed({ boards, page }) {
-  nav.names(boards);
+  if (nav.names(boards)) readBoards(); // their titles are not in the welcome
   const [, own] = /\/static\/([^/]+)\//.exec(import.meta.url) ?? [];
   if (own !== undefined && page && page !== own) notice("There is a new version of this page.");
 }
@@ -94,31 +96,32 @@ function request() {
 
 function paint(now) {
   frame = 0;
-  const isHeld = client.state.paused && view !== null;
-  if (current?.ready && !isHeld) paintRows(now);
-  else if (current?.ready) drawer?.paint(current, { reset: false, symbols: new Set() }, now); // ages go on
+  if (current?.ready) paintRows(now);
   status.paint(current, problem);
   toolbar.paint(current, view);
   feeds.paint(current);
   const title = current?.title ?? "Boards";
   writeCut(ui.title, title);
-  document.title = `${toasts?.unseen ? `(${toasts.unseen}) ` : ""}${title} – ticker`;
+  const tab = `${context.toasts?.unseen ? `(${context.toasts.unseen}) ` : ""}${title} – ticker`;
+  if (document.title !== tab) document.title = tab;
 }
 
 function paintRows(now) {
   if (!(current.layout in VIEWS)) return void loadScores();
   if (VIEWS[current.layout] === null) return;
   const isNew = view === null || !(view instanceof VIEWS[current.layout]);
+  const isHeld = client.state.paused && !isNew;
   if (isNew) {
     view = new VIEWS[current.layout](context);
     view.filter(toolbar.filter);
     ui.content.replaceChildren(view.element);
     current.touch();
   }
-  const changes = current.take();
+  // paused, the values stay; what people choose is shown
+  const changes = isHeld ? { reset: false, symbols: new Set() } : current.take();
   view.paint(current, changes, now);
   drawer?.paint(current, changes, now);
-  status.shown(current.at);
+  if (!isHeld) status.shown(current.at);
   paintEmptiness();
   if (opening) openDrawer(opening);
 }
@@ -138,29 +141,32 @@ function paintEmptiness() {
 
 /** Shows the board and the row that the address names. */
 function follow() {
-  const { board, symbol } = route.parse(location);
+  const { board, symbol, filter } = route.parse(location);
   const name = board || nav.first;
   if (name === undefined) return;
-  if (name !== current?.name) show(name);
+  // a board that was chosen begins without the filter of the one before; one that was gone back to has its own
+  if (name !== current?.name) show(name, current === null ? filter : (history.state?.filter ?? ""));
   opening = symbol;
   if (symbol === "") drawer?.close();
   nav.mark(name);
   request();
 }
 
-function show(name) {
+function show(name, filter) {
   const before = current?.name;
-  problem = nav.knows(name) ? "" : `There is no board named ${name}`;
+  problem = nav.knows(name) ? "" : unknown(name);
   current = nav.knows(name) ? client.watch(name) : null;
   current?.touch();
   if (before !== undefined && !alarms?.boards.includes(before)) client.unwatch(before);
   client.resume(); // a board is chosen in order to be seen
-  drawer?.close();
   view = null;
+  if (drawer !== null) drawer.onclose = () => {}; // its row is left, not closed
+  drawer?.close();
   status.shown(null);
   ui.content.replaceChildren();
   write(ui.empty, "");
-  if (before !== undefined) toolbar.clear();
+  toolbar.clear(filter);
+  keepFilter(filter);
 }
 
 /** Changes the address, which is followed. */
@@ -171,10 +177,16 @@ function go(board, symbol = "") {
 function filter(text) {
   view?.filter(text);
   clearTimeout(addressTimer);
-  addressTimer = setTimeout(() => {
-    history.replaceState(null, "", `${location.pathname}${route.search(location.search, text)}${location.hash}`);
-  }, ADDRESS_MS);
+  addressTimer = setTimeout(() => keepFilter(text), ADDRESS_MS);
   request();
+}
+
+/** Puts the filter into the address, as far as it is not there. */
+function keepFilter(text) {
+  clearTimeout(addressTimer);
+  const search = route.search(location.search, text);
+  const isKept = search === location.search && (history.state?.filter ?? "") === text;
+  if (!isKept) history.replaceState({ filter: text }, "", `${location.pathname}${search}${location.hash}`);
 }
 
 // -- what is loaded when it is needed
@@ -190,36 +202,37 @@ async function load(name) {
 }
 
 async function openDialog(name, ...about) {
-  if (about.includes(null)) return;
-  (await load(name))?.open(context, ...about);
+  const part = await load(name);
+  const isLeft = about.length > 0 && (about[0] === null || about[0] !== current); // it took a while
+  if (part && !isLeft) part.open(context, ...about);
 }
 
 async function openDrawer(symbol) {
   opening = "";
   const part = await load("drawer");
   if (part === undefined || !current?.ready || route.parse(location).symbol !== symbol) return;
-  if (drawer === null) {
-    drawer = new part.Drawer(context);
-    drawer.onclose = (shown) => {
-      if (route.parse(location).symbol === shown) go(current.name);
-      view?.focus?.(shown);
-    };
-  }
+  drawer ??= new part.Drawer(context);
+  drawer.onclose = closed;
   drawer.show(current, symbol);
 }
 
-async function loadScores() {
+/** Takes the row out of the address and gives it the focus back. */
+function closed(shown) {
+  if (route.parse(location).symbol === shown) go(current.name);
+  view?.focus(shown);
+}
+
+async function loadScores(attempt = 0) {
   VIEWS.scores = null; // on its way
   const part = await load("scores");
   if (part) VIEWS.scores = part.ScoresView;
-  else delete VIEWS.scores; // tried again with the next paint, which comes within a second
-  if (part) request();
+  else setTimeout(() => loadScores(attempt + 1), backoff(attempt, Math.random()));
+  request();
 }
 
 async function toast(...message) {
   const part = await load("toasts");
-  toasts ??= part ? new part.Toasts(context, request) : null;
-  toasts?.show(...message);
+  if (part) (context.toasts ??= new part.Toasts(context, request)).show(...message);
 }
 
 /** Watches for alerts, on whatever board they are, as long as there are any. */
@@ -248,7 +261,7 @@ function escape() {
   else drawer?.close();
 }
 
-const focused = () => drawer?.symbol || view?.focused;
+const focused = () => view?.focused || drawer?.symbol;
 const COMMANDS = {
   filter: () => toolbar.field.focus(),
   pause: () => status.togglePause(),
@@ -305,9 +318,8 @@ at("settings").addEventListener("click", COMMANDS.settings);
 at("help").addEventListener("click", COMMANDS.help);
 ui.notice.lastElementChild.addEventListener("click", () => location.reload());
 document.addEventListener("keydown", pressed);
-window.addEventListener("hashchange", follow);
+window.addEventListener("popstate", follow); // links, the way back, and what this page asks for itself
 setInterval(request, PAINT_MS);
-toolbar.clear(route.parse(location).filter);
 follow(); // a board that the address names need not wait for the list
 readBoards();
 watchAlerts();

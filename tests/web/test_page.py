@@ -152,7 +152,7 @@ def test_a_board_that_is_removed_while_it_is_watched_says_so(
     server.stop()
     server.configure({"nyse": PRICES}, {"renamed": {"feeds": ["nyse"]}})
     server.start()
-    expect(page.locator("#state-words")).to_have_text("no board 'stocks'", timeout=30_000)
+    expect(page.locator("#state-words")).to_have_text("There is no board named stocks", timeout=30_000)
     expect(page.locator("#board")).to_have_attribute("data-live", "no")
     expect(page.locator("tbody tr")).to_have_count(3)
     page.get_by_role("link", name="renamed").click()
@@ -452,3 +452,99 @@ def test_only_the_status_region_is_live(serve: Serve, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("Paused", timeout=SOON)
     regions = page.locator("[aria-live], [role=status], [role=alert], [role=log], output")
     assert regions.count() == 1
+
+
+# -- parts that work together
+
+
+def test_a_row_can_be_opened_and_starred_while_the_page_is_paused(serve: Serve, page: Page) -> None:
+    """A pause holds the values, not what people do."""
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Star AAPL").click()
+    expect(page.get_by_role("button", name="Star AAPL")).to_have_attribute("aria-pressed", "true")
+    page.locator("#list").select_option(label="★ Starred")
+    expect(page.locator("tbody tr:visible")).to_have_count(1)
+    page.get_by_role("button", name="AAPL", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Paused")
+    expect(page).to_have_url(re.compile("#/stocks/AAPL$"))
+
+
+def test_the_same_symbol_on_another_board_is_another_row(serve: Serve, page: Page) -> None:
+    """A link from one row to the row of that name elsewhere opens that one."""
+    boards = {name: {"feeds": ["nyse"], "title": name.upper()} for name in ("a", "b")}
+    server = serve({"nyse": PRICES}, boards)
+    page.goto(f"{server.url}#/a/AAPL")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.evaluate("location.hash = '#/b/AAPL'")
+    expect(page.get_by_role("heading", name="B", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page).to_have_url(re.compile("#/b/AAPL$"))
+    page.evaluate("location.hash = '#/nowhere/AAPL'")
+    expect(page.locator("#state-words")).to_have_text("There is no board named nowhere")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("tbody tr")).to_have_count(0)
+
+
+def test_the_filter_is_in_the_address_of_its_board(serve: Serve, page: Page) -> None:
+    """It is read from a link, left behind with its board, and there again on the way back."""
+    boards = {name: {"feeds": ["nyse"], "title": name.upper()} for name in ("a", "b")}
+    server = serve({"nyse": PRICES}, boards)
+    page.goto(f"{server.url}?q=msf#/a")
+    expect(page.locator("tbody tr:visible")).to_have_count(1)
+    page.get_by_role("link", name="B").click()
+    expect(page.locator("tbody tr:visible")).to_have_count(3)
+    expect(page).to_have_url(f"{server.url}#/b")
+    page.go_back()
+    expect(page.locator("#filter")).to_have_value("msf")
+    expect(page.locator("tbody tr:visible")).to_have_count(1)
+    page.locator("#filter").fill("aap")
+    expect(page).to_have_url(f"{server.url}?q=aap#/a")
+    page.reload()
+    expect(page.locator("#filter")).to_have_value("aap")
+
+
+def test_an_update_rate_is_asked_of_the_server(serve: Serve, page: Page) -> None:
+    """Fewer frames come, and the page says so."""
+    frames: list[str] = []
+    page.on("websocket", lambda link: link.on("framereceived", lambda f: frames.append(str(f))))
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("r")
+    expect(page.locator("#state-words")).to_have_text("Live, every 1 s")
+    page.keyboard.press("r")
+    expect(page.locator("#state-words")).to_have_text("Live, every 5 s")
+    page.wait_for_timeout(500)  # what was under way has come
+    before = sum('"diff"' in frame for frame in frames)
+    page.wait_for_timeout(3_000)  # in which there would be thirty
+    assert sum('"diff"' in frame for frame in frames) - before <= 1
+    page.reload()
+    expect(page.locator("#rate")).to_have_value("5")
+
+
+def test_single_keys_do_what_help_says(serve: Serve, page: Page) -> None:
+    """And nothing when they are switched off, or where letters are text."""
+    page.goto(stocks(serve, PRICES).url)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("/")
+    expect(page.locator("#filter")).to_be_focused()
+    page.keyboard.type("p?s")
+    expect(page.locator("#filter")).to_have_value("p?s")
+    page.keyboard.press("Escape")
+    expect(page.locator("#filter")).to_have_value("")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    page.keyboard.press("p")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Help")).to_be_visible()
+    page.keyboard.press("p")  # is the dialog's, which has no use for it
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Help")).to_be_hidden()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press(",")
+    page.get_by_label("Single keys do something").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()

@@ -44,12 +44,17 @@ function nameProblem(name) {
 
 export class Lists {
   #settings;
+  #tell;
   #saved = null;
   #boards = new Map(); // board -> name -> set of symbols: what is saved, in the form in which it is asked
 
-  /** @param {import("./settings.js").Settings} settings */
-  constructor(settings) {
+  /**
+   * @param {import("./settings.js").Settings} settings
+   * @param {(problem: string) => void} tell is told why a star could not be set, or will not last
+   */
+  constructor(settings, tell = () => {}) {
     this.#settings = settings;
+    this.#tell = tell;
   }
 
   /** Whether a symbol is in the list the board is narrowed to; in the stars when it is narrowed to none. */
@@ -84,8 +89,14 @@ export class Lists {
     return this.#sets(board).get(name)?.size ?? 0;
   }
 
-  /** Puts a symbol into the current list or the stars, or takes it out; returns why it cannot, or "". */
+  /** Puts a symbol into the current list or the stars, or takes it out; tells, and returns, why it cannot, or "". */
   toggle(board, symbol) {
+    const problem = this.#toggle(board, symbol) || this.#settings.problem;
+    if (problem) this.#tell(problem);
+    return problem;
+  }
+
+  #toggle(board, symbol) {
     const name = this.current(board) ?? "";
     const set = new Set(this.#sets(board).get(name));
     if (!set.delete(symbol)) {

@@ -25,12 +25,14 @@ export class Nav {
     return this.entries.length === 0 || this.entries.some((board) => board.name === name);
   }
 
-  /** Takes the names the server says; titles stay as far as they are known. */
+  /** Takes the names the server says; returns whether there are others than before. */
   names(names) {
-    if (!Array.isArray(names)) return;
+    if (!Array.isArray(names)) return false;
     const titles = new Map(this.entries.map(({ name, title }) => [name, title]));
     const known = names.filter((name) => typeof name === "string");
+    const isOther = titles.size > 0 && (known.length !== titles.size || known.some((name) => !titles.has(name)));
     this.list(known.map((name) => ({ name, title: titles.get(name) ?? name })));
+    return isOther;
   }
 
   list(entries) {

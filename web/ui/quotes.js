@@ -445,10 +445,9 @@ export class QuotesView {
   #click({ target }) {
     const row = this.#body.owner(target);
     if (row === undefined) return;
-    const { lists, open, toast } = this.#context;
+    const { lists, open } = this.#context;
     if (target.closest(".star")) {
-      const problem = lists.toggle(this.#store.name, row.symbol);
-      if (problem) toast(problem);
+      lists.toggle(this.#store.name, row.symbol);
     } else if (getSelection().isCollapsed) {
       [this.#stop, this.#stopPlace, this.#stopPart] = [row.symbol, row.place, 1];
       row.focus();
