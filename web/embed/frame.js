@@ -11,6 +11,9 @@ import { make, mark, write, writeCut } from "../ui/dom.js";
 /** A paint comes at least this often: countdowns are told in seconds. */
 const PAINT_MS = 1_000;
 
+/** A frame has nobody who could load a newer page; not all of them come at once. */
+const RELOAD_MS = 30_000;
+
 /** Shows a board with a view of the class: `element`, and `paint(store, changes)`, which returns words or "". */
 export function start(View) {
   const wanted = parameters(location.search);
@@ -27,6 +30,12 @@ export function start(View) {
   const store = client.watch(wanted.board);
   let missing = "";
   let frame = 0;
+  let page = null; // the version that this page is, or is about to be
+  const renew = () => {
+    const before = page;
+    page = client.welcome?.page ?? page;
+    if (before !== null && page !== before) setTimeout(() => location.reload(), RELOAD_MS * Math.random());
+  };
   const paint = () => {
     frame = 0;
     if (store.ready) missing = view.paint(store, store.take());
@@ -35,6 +44,7 @@ export function start(View) {
   const request = () => (frame ||= requestAnimationFrame(paint));
   client.listen((message) => {
     words.hear(message, wanted.board);
+    if (message?.type === "welcome") renew();
     request();
   });
   client.follow(window, document, () => true);
