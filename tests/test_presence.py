@@ -114,3 +114,15 @@ def test_it_may_be_switched_off() -> None:
         viewer.wait("heartbeat")
         assert "viewers" not in {message["type"] for message in viewer.messages}
         assert server.ticker.hub._presence == 0
+
+
+def test_counts_do_not_hold_heartbeats_back() -> None:
+    """However often a viewer is told how many they are, its quiet board is vouched for in time."""
+    with quiet_server(heartbeat="1s", presence="100ms") as server, server.follow("b") as viewer:
+        told(viewer, 1)
+        start = monotonic()
+        while "heartbeat" not in {message["type"] for message in viewer.messages}:
+            assert monotonic() - start < PATIENCE, "no heartbeat"
+            with server.follow("b"):
+                told(viewer, 2)
+            told(viewer, 1)

@@ -7,13 +7,14 @@ import gc
 import socket
 import struct
 from collections.abc import Iterator
+from time import monotonic
 
 import httpx
 import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support import Follower, Running, publish, quiet_server, serving, until
+from tests.support import PATIENCE, Follower, Running, publish, quiet_server, serving, until
 from ticker.transport import WRITE_HIGH
 
 
@@ -176,6 +177,29 @@ def test_heartbeats_come_when_nothing_else_does() -> None:
         viewer.wait("pong")
         seq = publish(server, "b", {"H": {"last": 1}})
         assert viewer.wait("heartbeat")["seqs"] == {"b": seq}
+
+
+def test_a_quiet_board_beside_a_busy_one_is_vouched_for() -> None:
+    """A heartbeat comes for it, and says of the busy one where the viewer is, which is no gap."""
+    with quiet_server(heartbeat="1s") as server, server.follow("b", "c") as viewer:
+        viewer.follow_until(lambda v: v.rows.keys() == {"b", "c"})
+        start = monotonic()
+        while viewer.messages[-1]["type"] != "heartbeat":
+            assert monotonic() - start < PATIENCE, "no heartbeat"
+            publish(server, "b", {"H": {"last": monotonic()}})
+            viewer.next()
+        assert viewer.messages[-1]["seqs"] == viewer.seqs
+
+
+def test_no_heartbeat_comes_while_every_board_is_busy() -> None:
+    """What arrives says as much: a heartbeat would be one more message."""
+    with quiet_server(heartbeat="1s") as server, server.follow("b", "c") as viewer:
+        viewer.follow_until(lambda v: v.rows.keys() == {"b", "c"})
+        start = monotonic()
+        while monotonic() - start < 2:
+            publish(server, "b", {"H": {"last": monotonic()}})
+            publish(server, "c", {"H": {"last": monotonic()}})
+            assert {viewer.next()["type"], viewer.next()["type"]} == {"diff"}
 
 
 def test_the_end_of_the_server_is_announced() -> None:

@@ -245,7 +245,7 @@ class Hub:
     # -- the passing of time
 
     async def sweep_forever(self) -> None:
-        """Send heartbeats to the quiet and end the stalled, about once a second."""
+        """Send heartbeats about the quiet and end the stalled, about once a second."""
         while True:
             await asyncio.sleep(self._sweep_seconds)
             try:
@@ -261,15 +261,12 @@ class Hub:
             if viewer.stalled_for(now) > self._stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
                 continue
-            viewer.quiet += 1
-            for watch in viewer.watches.values():
-                if watch.seq != watch.swept:
-                    watch.swept, viewer.quiet = watch.seq, 0
-            late = viewer.quiet * self._sweep_seconds > self.heartbeat
+            late = viewer.sweep() * self._sweep_seconds > self.heartbeat
             if late and viewer.connection.writable and viewer in self.viewers:
-                # a paused viewer learns how far the board is, any other where it is itself
+                # a paused viewer learns how far the board is, any other where it is itself: while
+                # one board is quiet, a tick of another may be on its way
                 seqs = tuple(
-                    (name, watch.live.seq if viewer.paused else watch.channel.seq)
+                    (name, watch.live.seq if viewer.paused else watch.seq)
                     for name, watch in viewer.watches.items()
                 )
                 if seqs not in frames:

@@ -77,7 +77,17 @@ def nobody(*_: object) -> None:
 class Watch:
     """One board as one viewer watches it: the seq and status the viewer has."""
 
-    __slots__ = ("channel", "fd", "live", "place", "seq", "status_version", "swept", "viewer")
+    __slots__ = (
+        "channel",
+        "fd",
+        "live",
+        "place",
+        "quiet",
+        "seq",
+        "status_version",
+        "swept",
+        "viewer",
+    )
 
     def __init__(self, viewer: Viewer, live: LiveBoard, channel: Channel) -> None:
         self.viewer, self.live, self.channel = viewer, live, channel
@@ -85,6 +95,8 @@ class Watch:
         self.fd = viewer.connection.fd if viewer.ready else NO_SOCKET
         """The socket while the viewer is ready; this and the place are all that a tick looks at."""
         self.place = OUTSIDE if viewer.connection.compresses else UNCOMPRESSED
+        self.quiet = 0
+        """Sweeps of the hub since the viewer was told rows or status of the board."""
 
     def deliver(self, frame: Frame) -> Awaitable[None] | None:
         """Send ``frame`` if it leads on from where the viewer is, else what it lacks."""
@@ -104,7 +116,7 @@ class Watch:
             self.seq = frame.seq
             if frame.prev == UNTOLD:  # a snapshot says the status too
                 self.status_version = self.live.status_version
-            waiting = self.viewer.write(frame)
+            waiting = self.viewer.connection.write(frame)
         return self.tell_status() or waiting
 
     def tell_status(self) -> Awaitable[None] | None:
@@ -114,16 +126,24 @@ class Watch:
         if self.seq == UNTOLD:
             return None  # the snapshot will say it
         self.status_version = self.live.status_version
-        return self.viewer.write(self.live.status())
+        self.quiet = 0
+        return self.viewer.connection.write(self.live.status())
 
     def tell(self, frame: Frame) -> None:
         """Send a frame that has no seq, if the viewer is ready, still watches and knows the board.
 
-        Anybody else gets the next one: such a frame tells only of the present.
+        Anybody else gets the next one: such a frame tells only of the present. It tells nothing of
+        the rows, so the board stays as quiet as it was.
         """
         watches = self.viewer.watches.get(self.live.name) is self
         if self.viewer.ready and watches and self.seq != UNTOLD:
-            self.viewer.write(frame)
+            self.viewer.connection.write(frame)
+
+    def sweep(self) -> int:
+        """Return for how many sweeps the viewer was told nothing of the board, with this one."""
+        moved = self.seq != self.swept
+        self.swept, self.quiet = self.seq, 0 if moved else self.quiet + 1
+        return self.quiet
 
 
 class Viewer:
@@ -147,16 +167,23 @@ class Viewer:
         self.paused = False
         self.ready = connection.writable
         self.quiet = 0
-        """Sweeps of the hub since something was sent, but for frames of channels."""
+        """Sweeps of the hub since something was sent that is not about a board."""
         self._stalled_at: float | None = None
         self._pending = 0
         connection.on_full = self._fall_behind
         connection.on_writable = self.catch_up
 
     def write(self, frame: Frame) -> Awaitable[None] | None:
-        """Send a frame that is not of a channel; only while the connection is writable."""
+        """Send a frame that is not about a board; only while the connection is writable."""
         self.quiet = 0
         return self.connection.write(frame)
+
+    def sweep(self) -> int:
+        """Return for how many sweeps nothing was sent that is about its quietest board, or none."""
+        self.quiet += 1
+        return min(
+            self.quiet, max([watch.sweep() for watch in self.watches.values()], default=self.quiet)
+        )
 
     def set_ready(self, ready: bool) -> None:
         """Take frames, or none, on every board."""

@@ -37,7 +37,7 @@ export class Client {
   #clock;
   #report;
   #connection;
-  #offset = 0; // of the server's clock: what an earlier link has told holds until this one tells it anew
+  #offset = null; // of the server's clock: what an earlier link has told holds until this one tells it anew
   #stores = new Map(); // of the boards watched so far: coming back to one resumes it; at most one per board
   #watched = new Set();
   #viewers = new Map();
@@ -101,7 +101,12 @@ export class Client {
 
   /** The time on the server, in epoch milliseconds, by this page's clock and what pings told. */
   now() {
-    return this.#clock.now() + this.#offset;
+    return this.#clock.now() + (this.#offset ?? 0);
+  }
+
+  /** Whether a ping has told the server's clock: before, `now` is this page's clock, which may be off by hours. */
+  get knowsClock() {
+    return this.#offset !== null;
   }
 
   /** Seconds between two updates; 0 for every change. */

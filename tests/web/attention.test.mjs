@@ -63,3 +63,21 @@ test("with something to notice a hidden tab stays awake as long as that lasts", 
   clock.advance(30_000);
   assert.deepEqual(told, ["away"]);
 });
+
+for (const [minutes, before] of [[1, ["resting"]], [10, ["resting", "away"]]]) {
+  test(`what another tab wants to be noticed wakes a tab that was hidden ${minutes} min ago`, () => {
+    follow();
+    page.show("hidden");
+    clock.advance(minutes * 60_000);
+    assert.deepEqual(told, before);
+    mayRest = false;
+    clock.advance(60_000);
+    assert.deepEqual(told, [...before, "awake"]);
+    mayRest = true;
+    clock.advance(600_000);
+    assert.deepEqual(told.at(-1), "away");
+    page.show("visible");
+    assert.deepEqual(told.at(-1), "awake");
+    assert.equal(clock.pending, 0);
+  });
+}

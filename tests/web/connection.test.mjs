@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
+import { setImmediate as settled } from "node:timers/promises";
 
 import { Connection } from "../../web/core/connection.js";
 import { FakeClock, FakePage, ScriptedWebSocket } from "./fakes.mjs";
@@ -271,15 +272,34 @@ describe("pause", () => {
 });
 
 describe("several boards", () => {
-  test("are watched on one socket", () => {
+  test("are watched on one socket; what is let go of is told first, as their number is limited", async () => {
     live();
     watch("games");
     connection.unwatch("stocks");
+    await settled();
     assert.equal(opened(), 1);
     assert.deepEqual(socket().sent, [
-      { type: "subscribe", board: "games" },
       { type: "unsubscribe", board: "stocks" },
+      { type: "subscribe", board: "games" },
     ]);
+  });
+  test("watched and let go of in one turn are never asked for", async () => {
+    live();
+    watch("games");
+    connection.unwatch("games");
+    await settled();
+    assert.deepEqual(socket().sent, []);
+  });
+  test("that were refused are asked for when the choice changes", async () => {
+    live();
+    watch("games");
+    await settled();
+    socket().say({ type: "error", code: "limit", message: "at most 1 boards on one connection", board: "games" });
+    assert.deepEqual(types(), ["subscribe"]);
+    connection.unwatch("stocks");
+    await settled();
+    assert.deepEqual(types(), ["subscribe", "unsubscribe", "subscribe"]);
+    assert.equal(socket().sent.at(-1).board, "games");
   });
   test("chosen while connecting are asked for with the opening", () => {
     watch();
@@ -287,7 +307,7 @@ describe("several boards", () => {
     connection.unwatch("stocks");
     assert.deepEqual(socket().sent, []);
     socket().accept();
-    assert.deepEqual(types(), ["subscribe", "unsubscribe"]);
+    assert.deepEqual(types(), ["unsubscribe", "subscribe"]);
   });
   test("chosen while waiting are the ones that are connected to", () => {
     live();
@@ -305,9 +325,10 @@ describe("several boards", () => {
     socket().accept();
     assert.deepEqual(socket().sent, [{ type: "subscribe", board: "games", epoch: "e", seq: 7 }]);
   });
-  test("a gap in one asks for that one alone", () => {
+  test("a gap in one asks for that one alone", async () => {
     live();
     watch("games");
+    await settled();
     gaps = ["games"];
     socket().say({ ...diff, board: "games" });
     assert.deepEqual(socket().sent.map(({ board }) => board), ["games", "games"]);
@@ -327,9 +348,10 @@ describe("several boards", () => {
 });
 
 describe("the rate", () => {
-  test("is asked of the server, for all boards", () => {
+  test("is asked of the server, for all boards", async () => {
     live();
     watch("games");
+    await settled();
     connection.rate = 0.2;
     const asked = socket().sent.slice(1);
     assert.deepEqual(asked.map(({ board, rate }) => [board, rate]), [["stocks", 0.2], ["games", 0.2]]);

@@ -34,6 +34,14 @@ test("without a ping nothing is said of the latency", () => {
   assert.equal(latency.typical, null);
 });
 
+test("a change that does not say when it was published says nothing", () => {
+  const latency = new Latency();
+  latency.pinged(0, 0, 0);
+  latency.arrived(0, 5);
+  for (const at of [undefined, null, "soon"]) latency.arrived(at, 9);
+  assert.equal(latency.typical, 5);
+});
+
 test("one late change among many says nothing", () => {
   const latency = new Latency();
   latency.pinged(0, 0, 0);

@@ -82,3 +82,14 @@ test("whoever listens hears of a change here and in another tab", () => {
   page.tell("storage", { key: "ticker.colours.old", storageArea: storage });
   assert.deepEqual(heard, ["red-up", "blue-orange"]);
 });
+
+test("one of another version in a full storage keeps no other from being read", () => {
+  const storage = new FakeStorage({ "ticker.rate": '"17"', "ticker.shortcuts": "false" });
+  storage.isFull = true;
+  const settings = new Settings(() => storage);
+  assert.equal(settings.get("shortcuts"), false);
+  assert.equal(settings.problem, "");
+  storage.isFull = false;
+  settings.set("density", "compact");
+  assert.equal(storage.getItem("ticker.density"), '"compact"');
+});

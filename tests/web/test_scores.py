@@ -310,8 +310,19 @@ def test_a_clock_runs_by_the_servers_time(open_board: Board) -> None:
     page, games, _ = open_board([game("A")], before=HOURS_AHEAD)
     games.rows = [running_clock()]
     expect(card(page, "A").locator(".game")).to_have_text("Live · Q3 · 9:58", timeout=SOON)
-    page.evaluate("board.client.latency.clear()")
+    unknown = "{ knowsClock: { value: false }, now: { value: () => Date.now() } }"
+    page.evaluate(f"Object.defineProperties(board.client, {unknown})")
     page.evaluate(PAINT_LATER)
+    assert "9:5" in card(page, "A").locator(".game").inner_text()
+
+
+def test_a_clock_goes_on_while_the_board_is_quiet(open_board: Board) -> None:
+    """Once a ping has told the server's time, a board that is old does not put its clocks back."""
+    page, games, _ = open_board([game("A")])
+    games.rows = [running_clock()]
+    expect(card(page, "A").locator(".game")).to_have_text("Live · Q3 · 9:58", timeout=SOON)
+    wait_until(page, "board.client.knowsClock")
+    page.evaluate(f"board.store.at -= 300_000; {PAINT_LATER}")
     assert "9:5" in card(page, "A").locator(".game").inner_text()
 
 

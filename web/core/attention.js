@@ -15,6 +15,7 @@ export class Attention {
   #clock;
   #tell;
   #mayRest;
+  #told = "awake";
   #since = null; // when the tab was hidden; null while it is seen
   #timer = null;
 
@@ -38,6 +39,7 @@ export class Attention {
   #seen() {
     this.#clock.clearTimeout(this.#timer);
     this.#since = null;
+    this.#told = "awake";
     this.#tell("awake");
   }
 
@@ -51,11 +53,15 @@ export class Attention {
     this.#timer = this.#clock.setTimeout(() => this.#grow(), ms);
   }
 
-  /** Timers of hidden tabs run late, and stop while the machine sleeps: what counts is the time that has passed. */
+  /**
+   * Timers of hidden tabs run late, and stop while the machine sleeps: what counts is the time that has passed. It
+   * looks again even while it is away: what must be noticed may have been chosen in another tab.
+   */
   #grow() {
     const left = this.#since + LEAVE_MS - this.#clock.now();
-    if (!this.#mayRest()) return this.#wait(REST_MS);
-    this.#tell(left > 0 ? "resting" : "away");
-    if (left > 0) this.#wait(left);
+    const restful = left > 0 ? "resting" : "away";
+    const attention = this.#mayRest() ? restful : "awake";
+    if (attention !== this.#told) this.#tell((this.#told = attention));
+    this.#wait(attention === "resting" ? Math.min(left, REST_MS) : REST_MS);
   }
 }

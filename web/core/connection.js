@@ -83,13 +83,13 @@ export class Connection {
   watch(board, position) {
     this.#boards.set(board, position);
     if (this.#state.kind === "idle" || this.#state.kind === "closed") return this.#connect();
-    this.#agree();
+    this.#agreeSoon();
   }
 
   /** Lets go of a board, and of the link when there is nothing left to watch. */
   unwatch(board) {
     this.#boards.delete(board);
-    if (this.#boards.size > 0) return this.#agree();
+    if (this.#boards.size > 0) return this.#agreeSoon();
     this.#drop();
     this.#enter("idle");
   }
@@ -170,11 +170,16 @@ export class Connection {
     this.#tellPause();
   }
 
-  /** Asks for what is watched and not asked for yet, and no longer for what is not. */
+  /** Boards that are watched and let go of in one turn are agreed on together. */
+  #agreeSoon() {
+    queueMicrotask(() => this.#agree());
+  }
+
+  /** Asks no longer for what is not watched, and then for what is: a server may limit how many boards there are. */
   #agree() {
     if (this.#socket?.readyState !== OPEN) return;
-    for (const board of this.#boards.keys()) if (!this.#asked.has(board)) this.#subscribe(board);
     for (const board of this.#asked.keys()) if (!this.#boards.has(board)) this.#unsubscribe(board);
+    for (const board of this.#boards.keys()) if (!this.#asked.has(board)) this.#subscribe(board);
   }
 
   #subscribe(board) {
@@ -193,6 +198,7 @@ export class Connection {
     if (message === null) return;
     if (message.type === "welcome") this.#welcomed(message);
     if (message.type === "goodbye") this.#retry = message.retry;
+    if (message.type === "error") this.#asked.delete(message.board); // refused: asked for anew with the next change
     const gaps = this.#receive(message);
     if (this.#asked.has(message.board) && !gaps.includes(message.board)) this.#asked.set(message.board, -Infinity);
     // Paused viewers are behind on purpose: what a heartbeat knows more is what waits for them.

@@ -30,7 +30,7 @@ export class Latency {
 
   /** Takes a change that the server published `at` its time and that is here `now` by this page's clock. */
   arrived(at, now) {
-    if (this.#pings.length === 0) return; // by two clocks it would say nothing
+    if (this.#pings.length === 0 || !Number.isFinite(at)) return; // by two clocks it would say nothing
     this.#changes.push(Math.max(0, now + this.offset - at));
     if (this.#changes.length > CHANGES) this.#changes.shift();
   }

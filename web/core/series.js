@@ -26,11 +26,13 @@ export class Series {
     return this.at.length;
   }
 
-  /** Takes a new value; within one step the latest counts. What comes from the past is not taken. */
+  /** Takes a new value; within one step the latest counts. Points after `at` go: the clock was put back. */
   add(at, value) {
-    const last = this.at.at(-1);
-    if (last !== undefined && at < last) return;
-    if (this.length > 1 && this.#bucket(last) === this.#bucket(at)) {
+    while (this.at.at(-1) > at) {
+      this.at.pop();
+      this.value.pop();
+    }
+    if (this.length > 1 && this.#bucket(this.at.at(-1)) === this.#bucket(at)) {
       this.at[this.length - 1] = at;
       this.value[this.value.length - 1] = value;
       return;

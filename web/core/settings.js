@@ -97,7 +97,16 @@ export class Settings {
     if (text === null) return;
     const value = parsed(text);
     if (SETTINGS[name].is(value)) this.#values.set(name, value);
-    else this.#storage.setItem(`${PREFIX}${name}.old`, text); // nothing is lost: another version may read it
+    else this.#setAside(name, text);
+  }
+
+  /** Nothing is lost: another version may read it. Where there is no room it stays until this setting is chosen. */
+  #setAside(name, text) {
+    try {
+      this.#storage.setItem(`${PREFIX}${name}.old`, text);
+    } catch {
+      // the other settings can be read all the same
+    }
   }
 
   #write(name, text) {

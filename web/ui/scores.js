@@ -301,7 +301,8 @@ export class ScoresView {
     const { client, now: serverNow, request } = this.#context;
     const { at, feeds } = this.#store;
     const isLive = client.state.kind === "live" && !client.state.paused;
-    const time = at !== null && Math.abs(serverNow() - at) > PLAUSIBLE_MS ? at : serverNow();
+    const isOff = !client.knowsClock && at !== null && Math.abs(serverNow() - at) > PLAUSIBLE_MS;
+    const time = isOff ? at : serverNow();
     let next = Infinity;
     for (const card of this.#cards.values()) {
       if (now >= card.due) card.tick(feeds, now, time, isLive);
