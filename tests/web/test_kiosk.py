@@ -149,7 +149,9 @@ def test_a_very_long_table_is_seen_to_its_end(serve: Serve, wall: Page) -> None:
 def test_every_row_on_the_wall_has_its_past(serve: Serve, source: Source, wall: Page) -> None:
     """The lines of all rows that are seen begin before the page did, whatever size letters had."""
     prices = source([row("R0")])
-    server = serve({"nyse": prices.feed()}, {"stocks": {**QUOTES, "feeds": ["nyse"]}})
+    server = serve(
+        {"nyse": prices.feed()}, {"stocks": {**QUOTES, "columns": ["last"], "feeds": ["nyse"]}}
+    )
 
     def answer(route: Route) -> None:
         asked = parse_qs(urlsplit(route.request.url).query)["symbols"]
