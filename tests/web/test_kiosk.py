@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from .conftest import Complaints, RunningServer, ScriptedSource
 from .test_page import GAMES, PRICES, QUOTES, SOON, eventually, last, row, show, wait_for_another
@@ -26,7 +27,7 @@ SEEN = """() => {
     const scroller = document.querySelector(".region") ?? document.querySelector("#content");
     const bottom = scroller.getBoundingClientRect().bottom;
     const seen = { whole: [], cut: [], below: bottom - main.bottom };
-    for (const box of document.querySelectorAll("tbody tr, .card")) {
+    for (const box of document.querySelectorAll("tbody tr:not(.spacer), .card")) {
         const { top, bottom: end } = box.getBoundingClientRect();
         if (end <= head + 1 || top >= bottom - 2) continue;
         const isWhole = top >= head - 2 && end <= bottom + 2;
@@ -125,6 +126,54 @@ def test_pages_turn_where_not_all_fits(serve: Serve, wall: Page, board: str) -> 
         assert there["below"] <= 0
         seen.update(there["whole"])
     assert len(seen) >= {"stocks": 40, "games": 25}[board]  # games change places meanwhile
+
+
+def test_a_very_long_table_is_seen_to_its_end(serve: Serve, wall: Page) -> None:
+    """Every row has its turn, also where not all rows are in the page."""
+    wall.clock.install()
+    hang(wall, run(serve, symbols=700), "&boards=stocks&seconds=60")
+    turn = wall.locator(".wall-page")
+    expect(turn).to_have_text(re.compile(r"^1 of \d\d$"))
+    count = int(turn.inner_text().split()[-1])
+    seen: set[str] = set()
+    for number in range(1, count + 1):
+        expect(turn).to_have_text(f"{number} of {count}")
+        eventually(wall, lambda: wall.evaluate(SEEN)["cut"] == [])
+        fresh = set(wall.evaluate(SEEN)["whole"])
+        assert number == count or len(fresh) >= 700 // count
+        seen |= fresh
+        wall.clock.fast_forward("01:00")
+    assert len(seen) == 700
+
+
+def test_every_row_on_the_wall_has_its_past(serve: Serve, source: Source, wall: Page) -> None:
+    """The lines of all rows that are seen begin before the page did, whatever size letters had."""
+    prices = source([row("R0")])
+    server = serve(
+        {"nyse": prices.feed()}, {"stocks": {**QUOTES, "columns": ["last"], "feeds": ["nyse"]}}
+    )
+
+    def answer(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)["symbols"]
+        course = {"at": [1000, 2000, 3000], "value": [1, 2, 1]}
+        route.fulfill(json={"board": "stocks", "rows": dict.fromkeys(asked, course)})
+
+    wall.route("**/history?*", answer)
+    hang(wall, server, "&boards=stocks")
+    expect(wall.locator(".sparkline path[d*=L]")).to_have_count(1, timeout=SOON)
+    prices.rows = [row(f"R{i}") for i in range(14)]
+    expect(wall.locator(".sparkline path[d*=L]")).to_have_count(14, timeout=SOON)
+
+
+def test_keys_of_the_page_are_not_those_of_the_wall(serve: Serve, wall: Page) -> None:
+    """No dialog opens that nobody sees, and the data are not paused."""
+    hang(wall, run(serve), "&boards=stocks")
+    for key in ("?", ",", "c", "f", "a", "p"):
+        wall.keyboard.press(key)
+    wait_for_another(wall, "SYM0", last(wall, "SYM0"))
+    wall.locator("tbody tr").first.dispatch_event("keydown", {"key": "p", "bubbles": True})
+    expect(wall.locator(".wall-words")).to_have_text(re.compile("^Live"))
+    expect(wall.locator("dialog")).to_have_count(0)
 
 
 def test_rows_that_come_later_fit_too(serve: Serve, source: Source, wall: Page) -> None:

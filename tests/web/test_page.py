@@ -134,6 +134,31 @@ def test_boards_are_listed_and_linked(serve: Serve, page: Page) -> None:
     expect(page.locator("tbody tr")).to_have_count(3)
 
 
+def test_boards_that_were_left_leave_nothing(serve: Serve, page: Page) -> None:
+    """Neither elements nor listeners grow with the number of boards that were looked at."""
+    feed = {**PRICES, "symbols": {f"S{i}": 10.0 for i in range(60)}}
+    boards = {name: {**QUOTES, "title": name, "feeds": ["prices"]} for name in ("one", "two")}
+    server = serve({"prices": feed}, boards)
+    server.wait_for("readyz")
+    page.goto(server.url)
+    browser = page.context.new_cdp_session(page)
+
+    def switch(times: int) -> tuple[int, int]:
+        for _ in range(times):
+            for name in boards:
+                page.evaluate("name => { location.hash = `#/${name}` }", name)
+                expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
+                expect(page.locator("tbody tr")).to_have_count(60)
+        browser.send("HeapProfiler.collectGarbage")
+        found = browser.send("Memory.getDOMCounters")
+        return found["nodes"], found["jsEventListeners"]
+
+    nodes, listeners = switch(3)
+    more_nodes, more_listeners = switch(25)
+    assert more_nodes - nodes < 12_000  # four boards that still wait for their end, of fifty
+    assert more_listeners - listeners < 100  # each had ten
+
+
 def test_an_unknown_board_is_named(serve: Serve, page: Page) -> None:
     """An address of a board that is not there says so, and leaves the list of boards."""
     page.goto(f"{stocks(serve, PRICES).url}#/nowhere")

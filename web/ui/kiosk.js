@@ -31,7 +31,7 @@ const SIZES = [20, 23, 26, 30, 34, 39, 44];
 /** What steps back, one after the other, where the screen is too narrow for every column: see kiosk.css. */
 const LESS = ["", "third", "third trend", "third trend second"];
 
-const BOXES = ":is(tbody tr, .card):not([hidden])";
+const BOXES = ":is(tbody tr:not(.spacer), .card):not([hidden])";
 
 /**
  * Turns the page into a wall.
@@ -132,7 +132,7 @@ class Kiosk {
     const key = () =>
       JSON.stringify([
         [innerWidth, this.#main.clientHeight, scroller.firstElementChild?.offsetHeight],
-        [board, page, boxes.length, scroller.className],
+        [board, page, countOf(scroller) ?? boxes.length, scroller.className],
       ]);
     if (key() === this.#fitted) return;
     scroller.style.height = "auto";
@@ -154,11 +154,7 @@ class Kiosk {
     const head = scroller.querySelector("thead")?.offsetHeight ?? 0;
     const edge = scroller.offsetHeight - scroller.clientHeight;
     const top = scroller.getBoundingClientRect().top + scroller.clientTop - scroller.scrollTop;
-    const places = [...boxes].map((box) => {
-      const place = box.getBoundingClientRect();
-      return { from: place.top - top, to: place.bottom - top };
-    });
-    this.#pages = pagesOf(places, this.#main.clientHeight - head - edge);
+    this.#pages = pagesOf(placesOf(boxes, scroller, top), this.#main.clientHeight - head - edge);
     const count = this.#pages.length;
     const page = Math.min(this.#turn?.page ?? 0, count - 1);
     const { from, to } = this.#pages[page];
@@ -228,10 +224,10 @@ class Kiosk {
 
   #key(event) {
     const isOnButton = event.target instanceof Element && event.target.closest("button") !== null;
+    event.stopPropagation(); // what the page's own keys do would not be seen here
     if (event.key === "Escape") this.#leave();
     else if (event.key === " " && !isOnButton) this.#toggle();
     else return this.#showHint();
-    event.stopPropagation();
     event.preventDefault();
   }
 
@@ -250,6 +246,19 @@ class Kiosk {
     clearTimeout(this.#hintTimer);
     this.#hintTimer = setTimeout(() => mark(document.documentElement, "kiosk", "on"), HINT_MS);
   }
+}
+
+/** How many rows a table has of which only some are in the page; undefined for others. */
+const countOf = (scroller) => scroller.querySelector("[aria-rowcount]")?.ariaRowCount - 1 || undefined;
+
+/** Where rows or cards are, in pixels from `top`, those included that are not in the page. */
+function placesOf(boxes, scroller, top) {
+  const count = countOf(scroller);
+  const place = (box) => box.getBoundingClientRect();
+  if (count === undefined) return [...boxes].map(place).map((box) => ({ from: box.top - top, to: box.bottom - top }));
+  const height = boxes[0] ? place(boxes[0]).height : 0;
+  const first = place(scroller.querySelector("tbody")).top - top;
+  return Array.from({ length: count }, (_, i) => ({ from: first + i * height, to: first + (i + 1) * height }));
 }
 
 /** Makes the page light or dark, whatever the system says; "" leaves it as it is. */

@@ -33,6 +33,12 @@ const CHUNK = 20;
 /** Settings whose changes ask for a paint already: they outlive a view. */
 const followed = new WeakSet();
 
+function follow(settings, request) {
+  if (followed.has(settings)) return;
+  followed.add(settings);
+  for (const name of ["columns", "density", "lists", "list"]) settings.on(name, () => request());
+}
+
 const choiceOf = (choices, board) => (Object.hasOwn(choices, board) ? choices[board] : undefined);
 
 export class QuotesView {
@@ -50,7 +56,6 @@ export class QuotesView {
   #columns = null; // as text: what differs is another table
   #columnsAt = -Infinity;
   #isUnplanned = false; // rows changed since: they may have other fields
-  #isMeasured = false;
   #chosen = {}; // settings as of the last paint
 
   #order = [];
@@ -87,10 +92,7 @@ export class QuotesView {
       (symbol, at, value) => (this.#store.seed(symbol, at, value), request()),
       globalThis,
     );
-    if (!followed.has(settings)) {
-      followed.add(settings);
-      for (const name of ["columns", "density", "lists", "list"]) settings.on(name, () => request());
-    }
+    follow(settings, request);
     this.element.tabIndex = -1;
     this.element.setAttribute("role", "region");
     this.#table.append(this.#head.cols, this.#head.element, this.#body.element);
@@ -152,7 +154,7 @@ export class QuotesView {
     const isOther = (isPlanned || (isNews && this.#store.rows.size > 0)) && this.#plan(now);
     if (chosen.density !== before.density) {
       mark(this.#table, "density", chosen.density === "compact" ? "compact" : "");
-      this.#isMeasured = false;
+      this.#sight.isMeasured = false;
     }
     const hasOtherLists = chosen.lists !== before.lists || chosen.list !== before.list;
     if (hasOtherLists) for (const row of this.#body.rows()) row.star(lists.has(name, row.symbol));
@@ -172,7 +174,7 @@ export class QuotesView {
     const text = JSON.stringify(columns);
     if (text === this.#columns) return false;
     this.#columns = text;
-    this.#isMeasured = false;
+    this.#sight.isMeasured = false;
     this.#head.show(columns);
     this.#body.begin(() => new Row(columns));
     return true;
@@ -185,7 +187,7 @@ export class QuotesView {
     for (const { name } of this.#store.rows.values()) {
       if (name === undefined || name === "") continue;
       classList.add("named");
-      this.#isMeasured = false;
+      this.#sight.isMeasured = false;
       return;
     }
   }
@@ -269,8 +271,7 @@ export class QuotesView {
   #look() {
     this.#cover();
     const row = this.#body.at(this.#seen.first);
-    if (this.#isMeasured || row === undefined) return;
-    this.#isMeasured = true;
+    if (this.#sight.isMeasured || row === undefined) return;
     if (this.#sight.measure(row.element)) this.#cover();
   }
 

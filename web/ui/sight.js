@@ -11,16 +11,28 @@ const MARGIN = 300;
 /** The height of a row until one has been measured, in pixels. */
 const USUAL_HEIGHT = 38;
 
+/** Those whose region was in the page when last seen: removed ones are let go at once or, if empty, with the next one. */
+const present = new Set();
+
+for (const type of ["scroll", "resize"]) window.addEventListener(type, () => note(present), { passive: true });
+
+const note = (sights) => sights.forEach((sight) => sight.note());
+
 export class Sight {
   /** The height of a row, in pixels. */
   height = USUAL_HEIGHT;
+  /** Whether that is the height of the rows as they are now. */
+  isMeasured = false;
   #region;
   #body;
   #moved;
   #isMoved = true;
   #top = 0; // of what is visible, from the first row's top
   #bottom = 0;
-  #isFollowing = false;
+  #sizes = new ResizeObserver(() => {
+    this.isMeasured = false; // other letters, for one, make other rows
+    this.note();
+  });
 
   /**
    * @param {Element} region what scrolls, unless the page does
@@ -31,8 +43,8 @@ export class Sight {
     this.#region = region;
     this.#body = body;
     this.#moved = moved;
-    region.addEventListener("scroll", this.#note, { passive: true });
-    new ResizeObserver(this.#note).observe(region);
+    region.addEventListener("scroll", () => this.note(), { passive: true });
+    this.#sizes.observe(region);
   }
 
   /** Notes that the page may look different. */
@@ -40,8 +52,16 @@ export class Sight {
     this.#isMoved = true;
   }
 
+  /** Notes that the page looks different; forgets it when the region is no longer there. */
+  note() {
+    if (!this.#region.isConnected) present.delete(this);
+    this.#isMoved = true;
+    this.#moved();
+  }
+
   /** Measures the rows; returns whether their height is another. */
   measure(row) {
+    this.isMeasured = true;
     const before = this.height;
     this.height = row.getBoundingClientRect().height || before;
     this.#isMoved ||= this.height !== before;
@@ -84,22 +104,11 @@ export class Sight {
     this.#bottom = Math.max(this.#top, Math.min(window.innerHeight, region.bottom) - origin);
   }
 
-  /** Follows the page's own scrolling, as long as the region is in it. */
+  /** Follows the page's own scrolling, and the size of the table, as long as the region is in the page. */
   #follow() {
-    if (this.#isFollowing || !this.#region.isConnected) return;
-    this.#isFollowing = true;
-    const ending = new AbortController();
-    const options = { passive: true, signal: ending.signal };
-    const note = () => {
-      this.#isFollowing = this.#region.isConnected;
-      if (this.#isFollowing) this.#note();
-      else ending.abort();
-    };
-    for (const type of ["scroll", "resize"]) window.addEventListener(type, note, options);
+    if (present.has(this) || !this.#region.isConnected) return;
+    note(present); // those that have gone, go
+    present.add(this);
+    for (const part of this.#region.children) this.#sizes.observe(part);
   }
-
-  #note = () => {
-    this.#isMoved = true;
-    this.#moved();
-  };
 }
