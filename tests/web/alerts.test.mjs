@@ -94,7 +94,7 @@ describe("a game", () => {
       "Ashford 2–1 Brackley, Half-time",
       "Final: Ashford 2–1 Brackley",
     ]);
-    assert.equal(alerts.armed, false);
+    assert.deepEqual(alerts.boards, []);
   });
   test("tells nothing of what was so when it was followed", () => {
     follow(2, 1);
@@ -167,18 +167,18 @@ describe("alerts", () => {
   test("say which boards must be watched for them", () => {
     alerts.add("stocks", "AAPL", 191, price(190));
     alerts.follow("scores", "G", { status: "live" });
-    assert.deepEqual([alerts.armed, alerts.boards], [true, ["stocks", "scores"]]);
+    assert.deepEqual(alerts.boards, ["stocks", "scores"]);
     alerts.check("stocks", "AAPL", price(192));
     assert.deepEqual(alerts.boards, ["scores"]);
     alerts.remove(alerts.of("scores", "G")[0]);
-    assert.deepEqual([alerts.armed, alerts.boards], [false, []]);
+    assert.deepEqual(alerts.boards, []);
   });
   test("set twice are one, armed anew", () => {
     alerts.add("stocks", "AAPL", 191, price(190));
     alerts.check("stocks", "AAPL", price(192));
     assert.equal(alerts.add("stocks", "AAPL", 191, price(190)), "");
     assert.equal(alerts.all.length, 1);
-    assert.equal(alerts.armed, true);
+    assert.deepEqual(alerts.boards, ["stocks"]);
   });
   test("are bounded: those that have done their work make room", () => {
     for (let i = 0; i < MOST; i += 1) alerts.add("stocks", "AAPL", 200 + i, price(190));

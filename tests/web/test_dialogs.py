@@ -480,7 +480,7 @@ def test_a_level_is_set_listed_and_removed(opened: Open) -> None:
     dialog.get_by_role("button", name="Remove: AAPL falls to 189.50").click()
     expect(dialog.locator("li")).to_have_count(0)
     expect(level).to_be_focused()
-    assert page.evaluate("parts.context.alerts.armed") is False
+    assert page.evaluate("parts.context.alerts.boards") == []
 
 
 def test_a_game_is_followed_and_left(opened: Open) -> None:
@@ -493,7 +493,7 @@ def test_a_game_is_followed_and_left(opened: Open) -> None:
     expect(dialog.locator("li")).to_have_count(1)
     dialog.get_by_role("button", name=re.compile("^Remove")).click()
     expect(box).not_to_be_checked()
-    assert page.evaluate("parts.context.alerts.armed") is False
+    assert page.evaluate("parts.context.alerts.boards") == []
 
 
 def toast(page: Page, words: str, **options: Any) -> None:

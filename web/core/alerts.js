@@ -35,6 +35,9 @@ const ANOTHER_GAME_MS = 3_600_000;
  * @typedef {Alert & {event: "level"|"start"|"score"|"correction"|"end", was?: string}} Fired
  */
 
+/** The alerts of a page: made by whoever needs them first, the same for all. */
+export const alertsOf = (context) => (context.alerts ??= new Alerts(context.settings, context.now));
+
 export class Alerts {
   #settings;
   #clock;
@@ -53,11 +56,6 @@ export class Alerts {
   /** All alerts, oldest first. @returns {Alert[]} */
   get all() {
     return this.#settings.get("alerts");
-  }
-
-  /** Whether any waits for something. */
-  get armed() {
-    return this.all.some(isArmed);
   }
 
   /** Boards that must be watched for the sake of alerts. */

@@ -2,16 +2,18 @@
  * Looks after alerts while there are any: watches their boards, whichever is shown, and tells what has happened.
  * @module alarms
  */
-import { Alerts, words } from "../core/alerts.js";
+import { alertsOf, words } from "../core/alerts.js";
+import { toastsOf } from "./toasts.js"; // here from the start: what cannot be shown must not count as told
 
 export class Alarms {
   #alerts;
   #context;
+  #watched = new Set(); // boards that are watched for the sake of alerts
   #looked = new Map(); // board -> symbol -> the row that was looked at; only rows with alerts
 
   constructor(context) {
     this.#context = context;
-    this.#alerts = new Alerts(context.settings, context.now);
+    this.#alerts = alertsOf(context);
     context.client.listen((message) => message && this.boards.includes(message.board) && this.#look(message.board));
     context.settings.on("alerts", () => this.#watch());
     this.#watch();
@@ -22,8 +24,17 @@ export class Alarms {
     return this.#alerts.boards;
   }
 
+  /** Watches what has alerts, and lets go of what has none any more; the board that is shown stays watched anyway. */
   #watch() {
-    for (const board of this.boards) this.#context.client.watch(board);
+    const { client, current } = this.#context;
+    const boards = new Set(this.boards);
+    for (const board of boards) client.watch(board);
+    for (const board of this.#watched) {
+      if (boards.has(board)) continue;
+      this.#looked.delete(board);
+      if (board !== current()) client.unwatch(board);
+    }
+    this.#watched = boards;
   }
 
   /** Rows never change in place: one that was looked at is passed by. */
@@ -38,9 +49,10 @@ export class Alarms {
   }
 
   #check(board, symbol, row) {
+    const toasts = toastsOf(this.#context);
     for (const fired of this.#alerts.check(board, symbol, row)) {
       const action = { label: "Show", run: () => this.#context.go(board, symbol) };
-      this.#context.toast(words(fired, row), { action, tag: `${board}/${symbol}`, isAlert: true });
+      toasts.show(words(fired, row), { action, tag: `${board}/${symbol}`, isAlert: true });
     }
   }
 }

@@ -2,7 +2,7 @@
  * Alerts of a row: set one, see and remove those there are.
  * @module alert-dialog
  */
-import { levelProblem, promise, side } from "../core/alerts.js";
+import { alertsOf, levelProblem, promise, side } from "../core/alerts.js";
 import * as format from "../core/format.js";
 import { Field, button, check, section, show } from "./dialog.js";
 import { make, write } from "./dom.js";
@@ -14,12 +14,14 @@ export function open(context, store, symbol) {
 
 class AlertDialog {
   #context;
+  #alerts;
   #store;
   #symbol;
   #lists = make("div", "parts");
 
   constructor(context, store, symbol) {
     this.#context = context;
+    this.#alerts = alertsOf(context);
     this.#store = store;
     this.#symbol = symbol;
   }
@@ -49,7 +51,7 @@ class AlertDialog {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const level = input.valueAsNumber;
-      const problem = this.#context.alerts.add(this.#store.name, this.#symbol, level, this.#row);
+      const problem = this.#alerts.add(this.#store.name, this.#symbol, level, this.#row);
       field.problem(problem);
       if (problem) return;
       this.#said(field, this.#hint(level));
@@ -72,7 +74,7 @@ class AlertDialog {
   }
 
   #game() {
-    const { alerts } = this.#context;
+    const alerts = this.#alerts;
     const board = this.#store.name;
     const following = () => alerts.of(board, this.#symbol).find(({ kind, fired }) => kind === "follow" && !fired);
     const problem = make("p", "hint");
@@ -93,7 +95,7 @@ class AlertDialog {
 
   /** The alerts there are: of this row, then of all others. */
   #list() {
-    const { alerts } = this.#context;
+    const alerts = this.#alerts;
     const own = alerts.of(this.#store.name, this.#symbol);
     const others = alerts.all.filter((alert) => !own.includes(alert));
     this.#lists.replaceChildren(
@@ -119,7 +121,7 @@ class AlertDialog {
   #remove(alert, pressed) {
     const all = () => [...this.#lists.querySelectorAll("button")];
     const index = all().indexOf(pressed);
-    this.#context.alerts.remove(alert);
+    this.#alerts.remove(alert);
     this.#list();
     const next = all()[Math.min(index, all().length - 1)];
     (next ?? this.#lists.closest("dialog").querySelector("input")).focus();

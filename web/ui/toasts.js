@@ -43,6 +43,9 @@ export function tone() {
   });
 }
 
+/** The messages of a page: made by whoever needs them first, the same for all. */
+export const toastsOf = (context) => (context.toasts ??= new Toasts(context, context.request));
+
 export class Toasts {
   element = make("ol", "toasts");
   /** Alerts that came while nobody looked, for the title of the tab. */
