@@ -82,3 +82,23 @@ test("whoever listens hears of a change here and in another tab", () => {
   page.tell("storage", { key: "ticker.colours.old", storageArea: storage });
   assert.deepEqual(heard, ["red-up", "blue-orange"]);
 });
+
+test("what another tab has chosen is there at once for who asks for it fresh", () => {
+  const storage = new FakeStorage();
+  const [here, there] = [new Settings(() => storage), new Settings(() => storage)];
+  there.set("folded", { scores: ["League"] });
+  assert.deepEqual([here.get("folded"), here.fresh("folded")], [{}, { scores: ["League"] }]);
+  assert.equal(here.fresh("folded"), here.get("folded"));
+});
+
+test("a choice that the storage did not take is not lost to an older one", () => {
+  const storage = new FakeStorage();
+  const settings = new Settings(() => storage);
+  settings.set("rate", "5");
+  storage.isFull = true;
+  settings.set("rate", "30");
+  assert.equal(settings.fresh("rate"), "30");
+  const blocked = new Settings(() => { throw new DOMException("denied", "SecurityError"); });
+  blocked.set("rate", "1");
+  assert.equal(blocked.fresh("rate"), "1");
+});
