@@ -2,16 +2,10 @@
  * What a person can choose for all boards.
  * @module settings-dialog
  */
+import { RATES } from "../core/settings.js";
 import { check, choice, section, show } from "./dialog.js";
 import { make, write } from "./dom.js";
 import { tone } from "./toasts.js";
-
-const RATES = [
-  ["live", "Every change"],
-  ["1", "Once a second"],
-  ["5", "Every 5 seconds"],
-  ["30", "Every 30 seconds"],
-];
 
 const COLOURS = [
   ["green-red", "Green up, red down"],
@@ -23,6 +17,11 @@ const DENSITIES = [
   ["comfortable", "Comfortable"],
   ["compact", "Compact"],
 ];
+
+function rateWords(rate) {
+  if (rate === "live") return "Every change";
+  return rate === "1" ? "Once a second" : `Every ${rate} seconds`;
+}
 
 /** Opens the settings. */
 export function open({ settings }) {
@@ -37,7 +36,7 @@ export function open({ settings }) {
   return show(
     "Settings",
     problem,
-    choice("Updates", RATES, settings.get("rate"), (value) => set("rate", value)),
+    choice("Updates", RATES.map((rate) => [rate, rateWords(rate)]), settings.get("rate"), (value) => set("rate", value)),
     choice("Colours for up and down", colours, settings.get("colours"), (value) => set("colours", value)),
     density(settings, set),
     section("Alerts", sound(settings, set), ...notifications(settings, set)),
