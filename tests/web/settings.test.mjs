@@ -102,3 +102,19 @@ test("a choice that the storage did not take is not lost to an older one", () =>
   blocked.set("rate", "1");
   assert.equal(blocked.fresh("rate"), "1");
 });
+
+test("that choices do not last is told when it begins and when it ends, until nobody listens", () => {
+  const storage = new FakeStorage();
+  const settings = new Settings(() => storage);
+  const heard = [];
+  const stop = settings.on("problem", (words) => heard.push(words.slice(0, 13)));
+  storage.isFull = true;
+  settings.set("rate", "30");
+  settings.set("rate", "5");
+  storage.isFull = false;
+  settings.set("rate", "1");
+  stop();
+  storage.isFull = true;
+  settings.set("rate", "30");
+  assert.deepEqual(heard, ["The browser's", ""]);
+});

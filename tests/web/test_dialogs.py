@@ -298,12 +298,28 @@ def test_up_and_down_can_be_read(
     assert min(ratios) >= 4.5
 
 
-def test_full_storage_is_told(opened: Open) -> None:
-    """When a choice cannot be kept, the settings say so in words."""
-    dialog = opened("settings-dialog")
-    dialog.page.evaluate("void (Storage.prototype.setItem = () => { throw new Error('full'); })")
-    dialog.get_by_label("Once a second").check()
+CHOOSE: dict[str, Callable[[Locator], None]] = {
+    "settings-dialog": lambda dialog: dialog.get_by_label("Compact").check(),
+    "view-dialog": lambda dialog: dialog.get_by_role("checkbox", name="Volume").uncheck(),
+    "alert-dialog": lambda dialog: dialog.get_by_label("Tell me when").press("ArrowUp"),
+}
+
+
+@pytest.mark.parametrize("name", CHOOSE)
+def test_full_storage_is_told(opened: Open, name: str) -> None:
+    """A choice that will not last says so where it is made, also aloud, until one lasts."""
+    dialog = opened(name)
+    page = dialog.page
+    full = "void (Storage.prototype.setItem = () => { throw new Error('full'); })"
+    page.evaluate(f"window.setItem = Storage.prototype.setItem; {full}")
+    expect(dialog.get_by_text("storage is full")).to_have_count(0)
+    CHOOSE[name](dialog)
+    page.keyboard.press("Enter")  # sets the alert
     expect(dialog.get_by_text("storage is full")).to_be_visible()
+    assert "storage is full" in " ".join(said(page))
+    page.evaluate("void (Storage.prototype.setItem = window.setItem)")
+    page.evaluate("parts.context.settings.set('sound', true)")
+    expect(dialog.get_by_text("storage is full")).to_have_count(0)
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,20 @@ export class Settings {
     if (!SETTINGS[name].is(value)) throw new TypeError(`setting ${name}: ${JSON.stringify(value)}`);
     this.#values.set(name, value);
     this.#write(name, JSON.stringify(value));
-    for (const tell of this.#listeners.get(name) ?? []) tell(value);
+    this.#tell(name, value);
   }
 
-  /** Calls `tell` with the new value whenever a setting changes, here or in another tab. */
+  /**
+   * Calls `tell` with the new value whenever a setting changes, here or in another tab; as "problem", with the new one.
+   * @returns {() => void} ends it
+   */
   on(name, tell) {
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), tell]);
+    return () => this.#listeners.set(name, this.#listeners.get(name).filter((other) => other !== tell));
+  }
+
+  #tell(name, value) {
+    for (const tell of this.#listeners.get(name) ?? []) tell(value);
   }
 
   /** Follows what other tabs of this page choose. */
@@ -97,7 +105,7 @@ export class Settings {
       const name = key?.slice(PREFIX.length);
       if (storageArea !== this.#storage || !key?.startsWith(PREFIX) || !Object.hasOwn(SETTINGS, name)) return;
       this.#readAgain(name);
-      for (const tell of this.#listeners.get(name) ?? []) tell(this.get(name));
+      this.#tell(name, this.get(name));
     });
   }
 
@@ -117,6 +125,7 @@ export class Settings {
 
   #write(name, text) {
     if (this.#storage === null) return;
+    const before = this.problem;
     try {
       if (text.length > LONGEST) throw new RangeError(name);
       this.#storage.setItem(PREFIX + name, text);
@@ -126,6 +135,7 @@ export class Settings {
       this.#unsaved.add(name);
       this.problem = "The browser's storage is full: this choice lasts until the page is closed";
     }
+    if (this.problem !== before) this.#tell("problem", this.problem);
   }
 }
 

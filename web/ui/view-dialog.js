@@ -5,7 +5,7 @@
 import { available } from "../core/columns.js";
 import { csv } from "../core/csv.js";
 import { label } from "../core/lists.js";
-import { Field, button, check, section, show } from "./dialog.js";
+import { Field, button, check, section, showChoices } from "./dialog.js";
 import { make } from "./dom.js";
 import { density } from "./settings-dialog.js";
 
@@ -26,7 +26,8 @@ export function open(context, store, view) {
   });
   let dials = density(context.settings);
   const [lists, columns] = parts.map((part) => part.element);
-  return show(`View of ${store.title}`, lists, columns, dials, copying(context, store, view, parts[1]), reset);
+  const copies = copying(context, store, view, parts[1]);
+  return showChoices(context, `View of ${store.title}`, lists, columns, dials, copies, reset);
 }
 
 /** Which columns are shown, in which order. */
