@@ -8,7 +8,7 @@ import { command } from "./core/keys.js";
 import { Lists } from "./core/lists.js";
 import { backoff } from "./core/protocol.js";
 import * as route from "./core/route.js";
-import { Settings } from "./core/settings.js";
+import { RATES, Settings } from "./core/settings.js";
 import { rateWords } from "./core/words.js";
 import { Announcer } from "./ui/announcer.js";
 import { mark, write, writeCut } from "./ui/dom.js";
@@ -25,7 +25,6 @@ const PAINT_MS = 1_000;
 const ADDRESS_MS = 400;
 
 const VIEWS = { quotes: QuotesView }; // score cards are loaded where there are any
-const RATES = ["live", "1", "5", "30"];
 const isKiosk = new URLSearchParams(location.search).has("kiosk");
 const at = (id) => document.getElementById(id);
 const ui = { content: at("content"), empty: at("empty"), notice: at("notice"), title: at("title") };
@@ -232,7 +231,7 @@ async function loadScores(attempt = 0) {
 
 async function toast(...message) {
   const part = await load("toasts");
-  if (part) (context.toasts ??= new part.Toasts(context, request)).show(...message);
+  part?.toastsOf(context).show(...message);
 }
 
 /** Watches for alerts, on whatever board they are, as long as there are any. */

@@ -173,6 +173,19 @@ describe("alerts", () => {
     alerts.remove(alerts.of("scores", "G")[0]);
     assert.deepEqual(alerts.boards, []);
   });
+  test("of two tabs stay, whichever is changed", () => {
+    const other = again();
+    alerts.add("stocks", "AAPL", 191, price(190));
+    other.add("stocks", "MSFT", 411, price(410));
+    alerts.add("stocks", "AAPL", 192, price(190));
+    assert.deepEqual(again().all.map(promise), [
+      "AAPL rises to 191.00", "MSFT rises to 411.00", "AAPL rises to 192.00",
+    ]);
+    other.remove(other.all.find(({ symbol }) => symbol === "MSFT"));
+    assert.equal(again().all.length, 2);
+    assert.equal(told("stocks", "AAPL", price(191)).length, 1);
+    assert.deepEqual(other.check("stocks", "AAPL", price(191)), []);
+  });
   test("set twice are one, armed anew", () => {
     alerts.add("stocks", "AAPL", 191, price(190));
     alerts.check("stocks", "AAPL", price(192));

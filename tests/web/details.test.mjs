@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeWords, connectionWords, feedLine, fields, title, trust, value } from "../../web/core/details.js";
+import { changeWords, connectionWords, fields, title, trust, value } from "../../web/core/details.js";
 
 const NOW = Date.UTC(2026, 0, 5, 12, 0);
 const ago = (seconds) => NOW - seconds * 1000;
 const quotes = { layout: "quotes", trackedField: "last", columns: [{ field: "last", kind: "price", digits: 3 }, { field: "volume", label: "Traded", kind: "volume" }] };
 const scores = { ...quotes, layout: "scores", columns: [] };
 
-test("fields come as the board has them, then those that are known, then the rest under their own names", () => {
-  const row = { zeta: 1, bid: 2, name: "Apple", last: 3, open: 4, quality: "stale" };
-  assert.deepEqual(fields(quotes, row).map(({ label }) => label), ["Traded", "Open", "Bid", "zeta"]);
+test("fields come as the board has them, then those that are known, then the rest by their names", () => {
+  const row = { net_worth: 1, bid: 2, name: "Apple", last: 3, open: 4, quality: "stale" };
+  assert.deepEqual(fields(quotes, row).map(({ label }) => label), ["Traded", "Open", "Bid", "Net worth"]);
 });
 test("a game's head is not repeated among its fields", () => {
   const row = { home: "A", away: "B", home_score: 1, periods: [], clock: "5'", clock_at: 1, correction: "was 2–1", venue: "Park" };
@@ -47,17 +47,6 @@ test("trust is a quality and an age", () => {
 test("a row's last change is told with its time and its age", () => {
   assert.match(changeWords(ago(60), NOW), /^Last change here at \d\d:\d\d:\d\d, 1 min ago$/);
   assert.equal(changeWords(null, NOW), "No change seen on this page yet");
-});
-test("a feed is told with quality, since when, why, and how old its data is", () => {
-  const time = "\\d\\d:\\d\\d";
-  const cases = [
-    [{ quality: "live", since: ago(7200), at: ago(7200) }, `nyse: live since ${time} \\(2 h\\)`],
-    [{ quality: "stale", since: ago(60), at: ago(75), why: "HTTP 503" },
-      `nyse: stale since ${time} \\(1 min\\) – HTTP 503 – last data ${time}, 1 min ago`],
-    [{ quality: "down", why: 5 }, "nyse: down"],
-    [null, "nyse: live"],
-  ];
-  for (const [feed, words] of cases) assert.match(feedLine("nyse", feed, NOW), new RegExp(`^${words}$`));
 });
 test("a page that is not live says as of when it is", () => {
   assert.equal(connectionWords({ kind: "live", paused: false }, NOW), "");

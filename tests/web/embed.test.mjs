@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chosen, columnsFor, gameLine, missingWords, parameters } from "../../web/core/embed.js";
+import { chosen, columnsFor, missingWords, parameters } from "../../web/core/embed.js";
 
 const rows = new Map([["A", {}], ["B", {}], ["C", {}]]);
 const columns = [
@@ -50,10 +50,4 @@ test("what is not there is named", () => {
     missingWords({ symbols: ["A", "Z", "Y"], columns: ["x"] }, { columns, rows }),
     "Not on this board: Z, Y. No such column: x",
   );
-});
-
-test("a game is its sides and its score, which may not be there yet", () => {
-  assert.equal(gameLine({ home: "A", away: "B", home_score: 2, away_score: 1 }), "A 2–1 B");
-  assert.equal(gameLine({ home: "A", away: "B", home_score: 0 }), "A 0–– B");
-  assert.equal(gameLine({ home: "A" }), "A – –");
 });

@@ -130,6 +130,14 @@ table("an empty board in words", format.emptyWords, [
   [[{ X: { quality: "stale" }, Y: { quality: "live" } }], "No rows yet – feed X: stale – waiting"],
 ]);
 
+table("a game in one line", format.gameLine, [
+  [["G", { home: "A", away: "B", home_score: 2, away_score: "1" }], "A 2–1 B"],
+  [["G", { home: "A", away: "B", home_score: 0 }], "A – B"],
+  [["G", { home: "A", away: null }], "A – –"],
+  [["G", { home: "A" }], "G"],
+  [["G", { home_score: 1, away_score: 0 }], "G 1–0"],
+]);
+
 table("a game in words", format.gameWords, [
   [[{ status: "live", period: "2nd half", clock: "63'" }, NOON], "Live · 2nd half · 63'"],
   [[{ status: "live", period: 2, clock: "11:43" }, NOON], "Live · Period 2 · 11:43"],

@@ -93,3 +93,39 @@ test("one of another version in a full storage keeps no other from being read", 
   settings.set("density", "compact");
   assert.equal(storage.getItem("ticker.density"), '"compact"');
 });
+
+test("what another tab has chosen is there at once for who asks for it fresh", () => {
+  const storage = new FakeStorage();
+  const [here, there] = [new Settings(() => storage), new Settings(() => storage)];
+  there.set("folded", { scores: ["League"] });
+  assert.deepEqual([here.get("folded"), here.fresh("folded")], [{}, { scores: ["League"] }]);
+  assert.equal(here.fresh("folded"), here.get("folded"));
+});
+
+test("a choice that the storage did not take is not lost to an older one", () => {
+  const storage = new FakeStorage();
+  const settings = new Settings(() => storage);
+  settings.set("rate", "5");
+  storage.isFull = true;
+  settings.set("rate", "30");
+  assert.equal(settings.fresh("rate"), "30");
+  const blocked = new Settings(() => { throw new DOMException("denied", "SecurityError"); });
+  blocked.set("rate", "1");
+  assert.equal(blocked.fresh("rate"), "1");
+});
+
+test("that choices do not last is told when it begins and when it ends, until nobody listens", () => {
+  const storage = new FakeStorage();
+  const settings = new Settings(() => storage);
+  const heard = [];
+  const stop = settings.on("problem", (words) => heard.push(words.slice(0, 13)));
+  storage.isFull = true;
+  settings.set("rate", "30");
+  settings.set("rate", "5");
+  storage.isFull = false;
+  settings.set("rate", "1");
+  stop();
+  storage.isFull = true;
+  settings.set("rate", "30");
+  assert.deepEqual(heard, ["The browser's", ""]);
+});

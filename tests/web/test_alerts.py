@@ -15,6 +15,8 @@ from .test_page import GAMES, QUOTES, SOON, eventually, row, show
 Serve = Callable[..., RunningServer]
 Source = Callable[[Any], ScriptedSource]
 
+# Tabs that hold the lock of who tells, or wait for it.
+HELD = """navigator.locks.query().then(({held, pending}) => [...held, ...pending].length)"""
 TOLD = "AAPL rose above 191.00: 192.50"
 
 
@@ -47,7 +49,8 @@ def set_alert(page: Page, level: str) -> None:
     expect(field).to_be_focused()
     field.fill(level)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog").locator("li")).to_have_count(1)
+    items = page.get_by_role("dialog").locator("li")
+    expect(items.filter(has_text=f"rises to {float(level):.2f}")).to_have_count(1)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
 
@@ -60,6 +63,17 @@ def messages(page: Page) -> Any:
 def rise(prices: ScriptedSource, last: float) -> None:
     """Let the price of AAPL be another."""
     prices.rows = [row("AAPL", last), row("MSFT", 411.0)]
+
+
+def subscribed(sent: list[dict[str, Any]]) -> set[str]:
+    """Return the boards that are subscribed after some messages of a page opened at `stocks`."""
+    boards = {"stocks"}  # by the address of the connection
+    for message in sent:
+        if message["type"] == "subscribe":
+            boards.add(message["board"])
+        elif message["type"] == "unsubscribe":
+            boards.discard(message["board"])
+    return boards
 
 
 def wait_for_price(page: Page, text: str) -> None:
@@ -118,9 +132,39 @@ def test_a_board_is_let_go_with_its_last_alert(dashboard: Page, prices: Scripted
     expect(dashboard.locator("tbody tr").first).to_be_visible(timeout=SOON)
     set_alert(dashboard, "191")
     dashboard.goto(dashboard.url.replace("#/stocks", "#/games"))
-    expect(dashboard.locator(".card").first).to_be_visible(timeout=SOON)
-    assert not [message for message in sent if message["type"] == "unsubscribe"]
+    eventually(dashboard, lambda: subscribed(sent) == {"stocks", "games"})
     rise(prices, 192.5)
     expect(messages(dashboard)).to_have_text([TOLD], timeout=SOON)
-    gone = [{"type": "unsubscribe", "board": "stocks"}]
-    eventually(dashboard, lambda: [m for m in sent if m["type"] == "unsubscribe"] == gone)
+    eventually(dashboard, lambda: subscribed(sent) == {"games"})
+
+
+def test_of_several_tabs_one_tells(
+    dashboard: Page, prices: ScriptedSource, complaints: Complaints
+) -> None:
+    """The tab that was looked at last tells; when it is closed, another one does."""
+    other = dashboard.context.new_page()
+    complaints.watch(other)
+    other.goto(dashboard.url)
+    expect(other.locator("tbody tr").first).to_be_visible(timeout=SOON)
+    set_alert(other, "191")
+    eventually(other, lambda: dashboard.evaluate(HELD) == 2)
+    show(dashboard, "visible")
+    eventually(dashboard, lambda: other.evaluate(HELD) == 2)
+    rise(prices, 192.5)
+    expect(messages(dashboard)).to_have_text([TOLD], timeout=SOON)
+    wait_for_price(other, "192.50")
+    assert messages(other).count() == 0
+    set_alert(other, "200")
+    dashboard.close()
+    rise(prices, 201.0)
+    expect(messages(other)).to_have_text(["AAPL rose above 200.00: 201.00"], timeout=SOON)
+
+
+def test_without_locks_every_tab_tells(dashboard: Page, prices: ScriptedSource) -> None:
+    """Pages without https have no locks: an alert that is told twice beats one that is not."""
+    dashboard.add_init_script("Object.defineProperty(navigator, 'locks', {value: undefined});")
+    dashboard.reload()
+    expect(dashboard.locator("tbody tr").first).to_be_visible(timeout=SOON)
+    set_alert(dashboard, "191")
+    rise(prices, 192.5)
+    expect(messages(dashboard)).to_have_text([TOLD], timeout=SOON)

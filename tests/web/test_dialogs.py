@@ -298,12 +298,28 @@ def test_up_and_down_can_be_read(
     assert min(ratios) >= 4.5
 
 
-def test_full_storage_is_told(opened: Open) -> None:
-    """When a choice cannot be kept, the settings say so in words."""
-    dialog = opened("settings-dialog")
-    dialog.page.evaluate("void (Storage.prototype.setItem = () => { throw new Error('full'); })")
-    dialog.get_by_label("Once a second").check()
+CHOOSE: dict[str, Callable[[Locator], None]] = {
+    "settings-dialog": lambda dialog: dialog.get_by_label("Compact").check(),
+    "view-dialog": lambda dialog: dialog.get_by_role("checkbox", name="Volume").uncheck(),
+    "alert-dialog": lambda dialog: dialog.get_by_label("Tell me when").press("ArrowUp"),
+}
+
+
+@pytest.mark.parametrize("name", CHOOSE)
+def test_full_storage_is_told(opened: Open, name: str) -> None:
+    """A choice that will not last says so where it is made, also aloud, until one lasts."""
+    dialog = opened(name)
+    page = dialog.page
+    full = "void (Storage.prototype.setItem = () => { throw new Error('full'); })"
+    page.evaluate(f"window.setItem = Storage.prototype.setItem; {full}")
+    expect(dialog.get_by_text("storage is full")).to_have_count(0)
+    CHOOSE[name](dialog)
+    page.keyboard.press("Enter")  # sets the alert
     expect(dialog.get_by_text("storage is full")).to_be_visible()
+    assert "storage is full" in " ".join(said(page))
+    page.evaluate("void (Storage.prototype.setItem = window.setItem)")
+    page.evaluate("parts.context.settings.set('sound', true)")
+    expect(dialog.get_by_text("storage is full")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -350,20 +366,23 @@ def test_columns_are_hidden_and_moved(opened: Open) -> None:
     """Columns are chosen and ordered by keyboard; the focus stays with the column."""
     dialog = opened("view-dialog")
     page = dialog.page
-    assert columns(dialog) == ["Last", "Change", "Change %", "Volume"]
+    assert columns(dialog) == ["Trend", "Last", "Change", "Change %", "Volume"]
     dialog.get_by_label("Volume", exact=True).uncheck()
     up = dialog.get_by_role("button", name="Move Change % up")
     up.focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Enter")
-    assert columns(dialog) == ["Change %", "Last", "Change", "(Volume)"]
+    for _ in range(3):
+        page.keyboard.press("Enter")
+    assert columns(dialog) == ["Change %", "Trend", "Last", "Change", "(Volume)"]
     expect(dialog.get_by_role("button", name="Move Change % down")).to_be_focused()
     assert setting(page, "columns") == {
-        "stocks": {"order": ["change_pct", "last", "change", "volume"], "hidden": ["volume"]}
+        "stocks": {
+            "order": ["change_pct", "trend", "last", "change", "volume"],
+            "hidden": ["volume"],
+        }
     }
-    assert said(page)[-1] == "Change % is column 1 of 4"
+    assert said(page)[-1] == "Change % is column 1 of 5"
     dialog.get_by_role("button", name="Reset").click()
-    assert columns(dialog) == ["Last", "Change", "Change %", "Volume"]
+    assert columns(dialog) == ["Trend", "Last", "Change", "Change %", "Volume"]
     assert setting(page, "columns") == {}
 
 
@@ -510,7 +529,7 @@ def test_messages_are_few_text_and_said(visit: Callable[..., None], page: Page) 
     expect(messages.locator("p")).to_have_text(["two", MARKUP, "x" * 500])
     assert said(page) == ["one", "two", MARKUP, "x" * 500]
     assert page.locator("[aria-live], [role=status], [role=alert]").count() == 1
-    assert page.evaluate(OVERFLOW) <= 0
+    page.wait_for_function(f"{OVERFLOW} <= 0")  # once the styles are there
     toast(page, "first", tag="game")
     toast(page, "second", tag="game")
     expect(messages.locator("p").last).to_have_text("second")

@@ -175,7 +175,9 @@ def test_a_row_is_told_in_full(serve: Serve, source: Source, page: Page) -> None
     expect(field(drawer, "note")).to_have_text("<b>ex</b>")
     expect(drawer.locator(".chart-facts")).to_contain_text("Day’s low 189.00 · high 192.00")
     expect(drawer.locator(".trust")).to_have_text(re.compile(r"^Live, last change .* ago$"))
-    expect(drawer.locator(".source li")).to_have_text(re.compile(r"^nyse: live since \d\d:\d\d"))
+    expect(drawer.locator(".source li")).to_have_text(
+        re.compile(r"^nyse: live · since \d\d:\d\d · last read")
+    )
     expect(drawer.locator(".source p")).to_have_text(re.compile(r"at \d\d:\d\d:\d\d, .* ago$"))
 
 

@@ -20,6 +20,9 @@ for (const [said, wanted] of [
   [feedFacts("nyse", { quality: "live", since: NOW - 90 * MINUTE, at: NOW - 2_000 }, NOW),
     "nyse: live · since 10:30 · last read 2 s ago"],
   [feedFacts("nyse", { quality: "down", why: "HTTP 503" }, NOW), "nyse: down · not read yet · HTTP 503"],
+  [feedFacts("nyse", { quality: "delayed", delay: 15 * MINUTE, at: NOW - 2_000 }, NOW),
+    "nyse: delayed 15 min · last read 2 s ago"],
+  [feedFacts("nyse", null, NOW), "nyse: – · not read yet"],
   [feedFacts("<b>", { quality: null, why: { a: 1 }, at: "x" }, NOW), "<b>: – · not read yet"],
 ]) {
   test(`says ${JSON.stringify(wanted)}`, () => assert.equal(said, wanted));

@@ -85,7 +85,7 @@ export class Alerts {
   }
 
   remove(alert) {
-    this.#save(this.all.filter((other) => !isSame(other, alert)));
+    this.#save(this.#latest.filter((other) => !isSame(other, alert)));
   }
 
   /**
@@ -93,18 +93,20 @@ export class Alerts {
    * @returns {Fired[]}
    */
   check(board, symbol, row) {
-    const alerts = this.of(board, symbol);
-    if (alerts.length === 0 || row === undefined || UNKNOWN.includes(row.quality)) return [];
-    const next = alerts.map((alert) => (alert.kind === "follow" ? followed(alert, row) : levelled(alert, row)));
-    if (next.every((told, i) => told.alert === alerts[i])) return [];
+    if (row === undefined || UNKNOWN.includes(row.quality)) return [];
+    const look = () => this.of(board, symbol).map((alert) => ({ before: alert, ...looked(alert, row) }));
+    if (!look().some(isNews)) return [];
+    const all = this.#latest; // another tab may have told it a moment ago
+    const looks = look();
+    if (!looks.some(isNews)) return [];
     const now = this.#clock();
-    const stamped = next.map(({ alert, ends }) => (ends ? { ...alert, fired: now } : alert));
-    this.#save(this.all.map((alert) => (alerts.includes(alert) ? stamped[alerts.indexOf(alert)] : alert)));
-    return next.map(({ event, was }, i) => ({ ...stamped[i], event, was })).filter(({ event }) => event);
+    const next = new Map(looks.map(({ before, alert, ends }) => [before, ends ? { ...alert, fired: now } : alert]));
+    this.#save(all.map((alert) => next.get(alert) ?? alert));
+    return looks.filter(({ event }) => event).map(({ before, event, was }) => ({ ...next.get(before), event, was }));
   }
 
   #keep(alert) {
-    let others = this.all.filter((other) => !isSame(other, alert));
+    let others = this.#latest.filter((other) => !isSame(other, alert));
     if (others.length >= MOST) {
       const oldest = others.find((other) => !isArmed(other));
       if (oldest === undefined) return `There are ${MOST} alerts already: remove one first`;
@@ -112,6 +114,11 @@ export class Alerts {
     }
     this.#save([...others, alert]);
     return "";
+  }
+
+  /** All alerts with what other tabs have changed: only these may be saved again. */
+  get #latest() {
+    return this.#settings.fresh("alerts");
   }
 
   #save(alerts) {
@@ -171,7 +178,7 @@ export function words({ kind, symbol, level, event, was }, row) {
     if (price === level) return `${symbol} reached ${format.price(level)}`;
     return `${symbol} ${moved} ${format.price(level)}: ${format.price(price)}`;
   }
-  const game = match(symbol, row);
+  const game = format.gameLine(symbol, row);
   switch (event) {
     case "start":
       return `Started: ${game}`;
@@ -184,14 +191,6 @@ export function words({ kind, symbol, level, event, was }, row) {
   }
 }
 
-/** The sides and the score. */
-function match(symbol, row) {
-  const score = scoreOf(row);
-  const figures = score === null ? "–" : score.join("–");
-  if (row.home === undefined || row.away === undefined) return score === null ? symbol : `${symbol} ${figures}`;
-  return `${format.text(row.home)} ${figures} ${format.text(row.away)}`;
-}
-
 /** Minutes speak for themselves, a clock needs its period: "67'", "Q3 05:22", "Half-time". */
 function clockWords({ status, period, clock }) {
   const isEnough = period === undefined || /['′]$/.test(clock);
@@ -199,15 +198,14 @@ function clockWords({ status, period, clock }) {
   return parts.filter((part) => part !== undefined).map(format.text).join(" ");
 }
 
-function scoreOf(row) {
-  const score = [format.number(row?.home_score), format.number(row?.away_score)];
-  return score.includes(null) ? null : score;
-}
-
 /** @returns {Standing} */
 function standing(row) {
-  return { begun: BEGUN.includes(row?.status), score: scoreOf(row), start: format.number(row?.start) };
+  return { begun: BEGUN.includes(row?.status), score: format.score(row), start: format.number(row?.start) };
 }
+
+const looked = (alert, row) => (alert.kind === "follow" ? followed(alert, row) : levelled(alert, row));
+
+const isNews = ({ before, alert }) => alert !== before;
 
 function levelled(alert, row) {
   const price = priceOf(row);

@@ -2,6 +2,7 @@
  * Which columns a quotes table has, how long each stays as the screen narrows, and how it orders rows. Pure.
  * @module columns
  */
+import { kindOf, labelOf } from "./fields.js";
 import * as format from "./format.js";
 
 const FIGURES = ["price", "number", "percent", "volume", "time", "range"];
@@ -28,16 +29,6 @@ const SAMPLE = 200;
 /** Fields beside the configured columns that are offered: more would not fit a menu. */
 const MOST_EXTRAS = 60;
 
-/** Kinds and labels that do not follow from a field's name: as in the server's `fields.py`. */
-const EXTRA_KINDS = {
-  last: "price", change: "price", open: "price", high: "price", low: "price", previous_close: "price", bid: "price",
-  ask: "price", change_pct: "percent", volume: "volume", bid_size: "volume", ask_size: "volume",
-  quote_volume: "volume", time: "time", start: "time",
-};
-const EXTRA_LABELS = {
-  change_pct: "Change %", previous_close: "Prev. close", quote_volume: "Turnover", periods: "Period scores",
-};
-
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
 export const isFigure = ({ kind }) => FIGURES.includes(kind);
@@ -49,12 +40,6 @@ function guess(field, rows) {
   }
   return "text";
 }
-
-const labelOf = (field) => {
-  if (Object.hasOwn(EXTRA_LABELS, field)) return EXTRA_LABELS[field];
-  const words = field.replaceAll("_", " ");
-  return words.slice(0, 1).toUpperCase() + words.slice(1).toLowerCase();
-};
 
 function fieldsOf(rows) {
   const fields = new Set();
@@ -101,7 +86,7 @@ export function available(store, choice) {
   const all = withPictures(named(store), fields);
   const known = new Set([...HEAD_FIELDS, ...all.map(({ field }) => field)]);
   for (const field of [...fields].filter((name) => !known.has(name)).slice(0, MOST_EXTRAS)) {
-    const kind = Object.hasOwn(EXTRA_KINDS, field) ? EXTRA_KINDS[field] : guess(field, store.rows);
+    const kind = kindOf(field) ?? guess(field, store.rows);
     all.push({ field, label: labelOf(field), kind, digits: undefined, shown: false });
   }
   if (choice === undefined) return all;

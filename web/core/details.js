@@ -2,29 +2,8 @@
  * Everything a board knows about one row, in words. Pure: times come in.
  * @module details
  */
+import { KINDS, kindOf, labelOf } from "./fields.js";
 import * as format from "./format.js";
-
-/** Kind and label of the fields that have a name of their own: the same as the server's `ticker/fields.py`. */
-const KNOWN = {
-  open: ["price", "Open"],
-  high: ["price", "High"],
-  low: ["price", "Low"],
-  previous_close: ["price", "Prev. close"],
-  bid: ["price", "Bid"],
-  ask: ["price", "Ask"],
-  bid_size: ["volume", "Bid size"],
-  ask_size: ["volume", "Ask size"],
-  volume: ["volume", "Volume"],
-  quote_volume: ["volume", "Turnover"],
-  currency: ["text", "Currency"],
-  venue: ["text", "Venue"],
-  time: ["time", "Time"],
-  start: ["time", "Start"],
-  league: ["text", "League"],
-  last: ["price", "Last"],
-  change: ["price", "Change"],
-  change_pct: ["percent", "Change %"],
-};
 
 /** Fields that the head of the drawer shows, or that only steer how others are shown. */
 const ELSEWHERE = {
@@ -38,21 +17,15 @@ const ELSEWHERE = {
 /** More fields than these nobody reads; a source may send any number. */
 const MOST = 100;
 
-function known(field) {
-  const [kind, label] = Object.hasOwn(KNOWN, field) ? KNOWN[field] : [];
-  return { field, kind, label: label ?? field };
-}
-
-/** The column of a field: as the board says it, otherwise as it is known, otherwise under its own name. */
+/** The column of a field: as the board says it, otherwise as its name does. */
 export function column(store, field) {
   const given = store.columns.find((other) => other.field === field);
-  const { kind, label } = known(field);
-  return { field, kind: given?.kind ?? kind, label: format.text(given?.label ?? label), digits: given?.digits };
+  return { field, kind: given?.kind ?? kindOf(field), label: format.text(given?.label ?? labelOf(field)), digits: given?.digits };
 }
 
 /** The fields of a row that its head does not show: the board's columns first, then what else is known, then the rest. */
 export function fields(store, row) {
-  const all = [...store.columns.map(({ field }) => field), ...Object.keys(KNOWN).filter((f) => f in row), ...Object.keys(row)];
+  const all = [...store.columns.map(({ field }) => field), ...Object.keys(KINDS).filter((f) => f in row), ...Object.keys(row)];
   const shown = [...new Set(all)].filter((field) => !ELSEWHERE[store.layout].includes(field));
   return shown.slice(0, MOST).map((field) => column(store, field));
 }
@@ -77,16 +50,6 @@ export function trust(row, changedAt, now) {
 /** When a row last changed, as far as this page knows. */
 export const changeWords = (changedAt, now) =>
   changedAt === null ? "No change seen on this page yet" : `Last change here at ${format.clock(changedAt)}, ${ago(changedAt, now)}`;
-
-/** A feed that fills the board: its quality, since when and why, and for one that is not live how old its data is. */
-export function feedLine(name, feed, now) {
-  const word = format.quality(feed?.quality) || "live";
-  const [since, at] = [format.number(feed?.since), format.number(feed?.at)];
-  const parts = [`${name}: ${word}${since === null ? "" : ` since ${format.shortTime(since, now)} (${format.age(now - since)})`}`];
-  if (typeof feed?.why === "string" && feed.why) parts.push(feed.why);
-  if (word !== "live" && at !== null) parts.push(`last data ${format.shortTime(at, now)}, ${ago(at, now)}`);
-  return parts.join(" – ");
-}
 
 /** Where the page stands, when that makes the row older than it looks; "" while it is live. */
 export function connectionWords({ kind, paused }, at) {

@@ -2,8 +2,6 @@
  * What an embedded view is asked for by its address, and which rows that means. Pure: nothing in an address throws.
  * @module embed
  */
-import * as format from "./format.js";
-
 /** Symbols that are shown at most: a frame is small, and every one costs its page. */
 const MOST = 200;
 
@@ -29,13 +27,6 @@ export function parameters(search) {
 /** The symbols to show, in order: those that were asked for, whether they are there or not; otherwise the first rows. */
 export function chosen(symbols, rows, most = MOST) {
   return symbols.length > 0 ? symbols : [...rows.keys()].slice(0, most);
-}
-
-/** A game as its two sides and its score: "Ashford 2–1 Brackley". */
-export function gameLine({ home, away, home_score, away_score }) {
-  const isOn = format.number(home_score) !== null || format.number(away_score) !== null;
-  const score = isOn ? `${format.text(home_score)}–${format.text(away_score)}` : "–";
-  return `${format.text(home)} ${score} ${format.text(away)}`;
 }
 
 /** The columns of a table: those that were asked for, in that order; otherwise all but the least important. */

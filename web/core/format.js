@@ -248,6 +248,19 @@ export function gameWords({ status, period, clock: time, start }, now) {
   return words.join(" · ");
 }
 
+/** The score of a game, home first; null while it is not known. @returns {[number, number]|null} */
+export function score(row) {
+  const figures = [number(row?.home_score), number(row?.away_score)];
+  return figures.includes(null) ? null : figures;
+}
+
+/** A game in one line: its two sides and its score, "Ashford 2–1 Brackley"; without sides its symbol. */
+export function gameLine(symbol, row) {
+  const figures = score(row)?.join("–");
+  if (row.home === undefined || row.away === undefined) return figures ? `${symbol} ${figures}` : symbol;
+  return `${text(row.home)} ${figures ?? MISSING} ${text(row.away)}`;
+}
+
 /**
  * The state of the connection, in words.
  * @param state as told by the connection: kind, why, until, paused.

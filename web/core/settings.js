@@ -12,6 +12,9 @@ const PREFIX = "ticker.";
 /** Texts kept in the browser are bounded: a list of a thousand symbols has about 20,000 letters. */
 const LONGEST = 200_000;
 
+/** Seconds between two updates; "live" is every change. */
+export const RATES = ["live", "1", "5", "30"];
+
 const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isTexts = (value) => Array.isArray(value) && value.every((item) => typeof item === "string");
 const oneOf = (...choices) => ({ first: choices[0], is: (value) => choices.includes(value) });
@@ -23,8 +26,7 @@ const isAlert = (value) => isMap(value) && typeof value.board === "string" && ty
 
 /** Every setting: what it is at first, and what a value must be; anything else was saved by another version. */
 const SETTINGS = {
-  /** Seconds between two updates. */
-  rate: oneOf("live", "1", "5", "30"),
+  rate: oneOf(...RATES),
   /** Colours for up and down. */
   colours: oneOf("green-red", "blue-orange", "red-up"),
   density: oneOf("comfortable", "compact"),
@@ -50,6 +52,7 @@ export class Settings {
   #storage;
   #values = new Map();
   #listeners = new Map();
+  #unsaved = new Set(); // names whose choice the storage did not take
   /** Why choices do not last, in words; "" while they do. */
   problem = "";
 
@@ -68,17 +71,32 @@ export class Settings {
     return this.#values.has(name) ? this.#values.get(name) : SETTINGS[name].first;
   }
 
+  /** Like `get`, with what another tab has chosen a moment ago, before this one hears of it. */
+  fresh(name) {
+    if (this.#storage === null || this.#unsaved.has(name)) return this.get(name);
+    if (this.#storage.getItem(PREFIX + name) !== JSON.stringify(this.get(name))) this.#readAgain(name);
+    return this.get(name);
+  }
+
   /** Keeps a choice, and tells whoever listens. Values are never changed in place. */
   set(name, value) {
     if (!SETTINGS[name].is(value)) throw new TypeError(`setting ${name}: ${JSON.stringify(value)}`);
     this.#values.set(name, value);
     this.#write(name, JSON.stringify(value));
-    for (const tell of this.#listeners.get(name) ?? []) tell(value);
+    this.#tell(name, value);
   }
 
-  /** Calls `tell` with the new value whenever a setting changes, here or in another tab. */
+  /**
+   * Calls `tell` with the new value whenever a setting changes, here or in another tab; as "problem", with the new one.
+   * @returns {() => void} ends it
+   */
   on(name, tell) {
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), tell]);
+    return () => this.#listeners.set(name, this.#listeners.get(name).filter((other) => other !== tell));
+  }
+
+  #tell(name, value) {
+    for (const tell of this.#listeners.get(name) ?? []) tell(value);
   }
 
   /** Follows what other tabs of this page choose. */
@@ -86,9 +104,8 @@ export class Settings {
     window.addEventListener("storage", ({ key, storageArea }) => {
       const name = key?.slice(PREFIX.length);
       if (storageArea !== this.#storage || !key?.startsWith(PREFIX) || !Object.hasOwn(SETTINGS, name)) return;
-      this.#values.delete(name);
-      this.#read(name);
-      for (const tell of this.#listeners.get(name) ?? []) tell(this.get(name));
+      this.#readAgain(name);
+      this.#tell(name, this.get(name));
     });
   }
 
@@ -109,15 +126,25 @@ export class Settings {
     }
   }
 
+  #readAgain(name) {
+    this.#values.delete(name);
+    this.#unsaved.delete(name);
+    this.#read(name);
+  }
+
   #write(name, text) {
     if (this.#storage === null) return;
+    const before = this.problem;
     try {
       if (text.length > LONGEST) throw new RangeError(name);
       this.#storage.setItem(PREFIX + name, text);
+      this.#unsaved.delete(name);
       this.problem = "";
     } catch {
+      this.#unsaved.add(name);
       this.problem = "The browser's storage is full: this choice lasts until the page is closed";
     }
+    if (this.problem !== before) this.#tell("problem", this.problem);
   }
 }
 

@@ -28,12 +28,12 @@ export function feedsSummary(feeds) {
   return `${feeds.length} ${noun}: ${[...counts].map(([quality, count]) => `${count} ${quality}`).join(", ")}`;
 }
 
-/** A feed in one line: how far it can be trusted, since when, why, and how old its last data is. */
-export function feedFacts(name, { quality, since, at, why }, now) {
-  const facts = [`${name}: ${format.text(quality)}`];
+/** A feed in one line: how far it can be trusted and how late it is by contract, since when, why, and how old its data is. */
+export function feedFacts(name, feed, now) {
+  const [since, at, delay] = [feed?.since, feed?.at, feed?.delay].map((value) => format.number(value) ?? 0);
+  const facts = [`${name}: ${format.text(feed?.quality)}${delay > 0 ? ` ${format.age(delay)}` : ""}`];
   if (since > 0) facts.push(`since ${format.shortTime(since, now)}`);
-  if (at > 0) facts.push(`last read ${format.age(now - at)} ago`);
-  else facts.push("not read yet");
-  if (typeof why === "string" && why) facts.push(why);
+  facts.push(at > 0 ? `last read ${format.age(now - at)} ago` : "not read yet");
+  if (typeof feed?.why === "string" && feed.why) facts.push(feed.why);
   return facts.join(" · ");
 }

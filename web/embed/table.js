@@ -3,7 +3,7 @@
  * @module table
  */
 import { HEAD, plan } from "../core/columns.js";
-import { chosen, columnsFor, gameLine, missingWords } from "../core/embed.js";
+import { chosen, columnsFor, missingWords } from "../core/embed.js";
 import * as format from "../core/format.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
 import { Flash } from "../ui/flash.js";
@@ -32,7 +32,7 @@ class Line {
   show(symbol, row, at) {
     const quality = row === undefined ? "not here" : format.quality(row.quality);
     const values = row ?? {};
-    writeCut(this.#symbol, values.home === undefined ? symbol : gameLine(values));
+    writeCut(this.#symbol, format.gameLine(symbol, values));
     write(this.#badge, quality);
     mark(this.element, "quality", row === undefined ? "down" : quality);
     for (const cell of this.#cells) this.#write(cell, values, at);

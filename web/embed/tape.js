@@ -2,7 +2,7 @@
  * A tape: the rows of a board pass by, slowly, from right to left; their values change in place.
  * @module tape
  */
-import { chosen, gameLine, missingWords } from "../core/embed.js";
+import { chosen, missingWords } from "../core/embed.js";
 import { plan } from "../core/columns.js";
 import * as format from "../core/format.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
@@ -55,7 +55,7 @@ function told(symbol, row, columns, store) {
   if (row === undefined) return { symbol, figure: "", change: "", direction: "", quality: "not here", isHere: false };
   const quality = format.quality(row.quality);
   if (store.layout === "scores") {
-    const game = row.home === undefined ? symbol : gameLine(row);
+    const game = format.gameLine(symbol, row);
     return { symbol: game, figure: format.gameWords(row, store.at), change: "", direction: "", quality, isHere: true };
   }
   const { value, change } = columns;

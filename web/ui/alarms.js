@@ -3,11 +3,13 @@
  * @module alarms
  */
 import { alertsOf, words } from "../core/alerts.js";
+import { Teller } from "../core/teller.js";
 import { toastsOf } from "./toasts.js"; // here from the start: what cannot be shown must not count as told
 
 export class Alarms {
   #alerts;
   #context;
+  #teller = new Teller(navigator.locks);
   #watched = new Set(); // boards that are watched for the sake of alerts
   #looked = new Map(); // board -> symbol -> the row that was looked at; only rows with alerts
 
@@ -17,6 +19,7 @@ export class Alarms {
     context.client.listen((message) => message && this.boards.includes(message.board) && this.#look(message.board));
     context.settings.on("alerts", () => this.#watch());
     this.#watch();
+    this.#teller.follow(document, () => this.#lookAll());
   }
 
   /** Boards that are watched for the sake of alerts. */
@@ -37,8 +40,14 @@ export class Alarms {
     this.#watched = boards;
   }
 
+  /** What came while another tab told is looked at when this one begins to. */
+  #lookAll() {
+    for (const board of this.boards) this.#look(board);
+  }
+
   /** Rows never change in place: one that was looked at is passed by. */
   #look(board) {
+    if (!this.#teller.isTelling) return;
     const { rows } = this.#context.client.watch(board);
     const before = this.#looked.get(board);
     const symbols = this.#alerts.all.filter((alert) => alert.board === board).map(({ symbol }) => symbol);

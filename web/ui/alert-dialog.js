@@ -4,7 +4,7 @@
  */
 import { alertsOf, levelProblem, promise, side } from "../core/alerts.js";
 import * as format from "../core/format.js";
-import { Field, button, check, section, show } from "./dialog.js";
+import { Field, button, check, section, showChoices } from "./dialog.js";
 import { make, write } from "./dom.js";
 
 /** Opens the alerts of a row. */
@@ -30,7 +30,7 @@ class AlertDialog {
     const where = "An alert works while this page is open in a tab, also a hidden one, and is told once.";
     const form = this.#store.layout === "scores" ? this.#game() : this.#level();
     this.#list();
-    return show(`Alerts of ${this.#symbol}`, form, this.#lists, make("p", "hint", where));
+    return showChoices(this.#context, `Alerts of ${this.#symbol}`, form, this.#lists, make("p", "hint", where));
   }
 
   get #row() {

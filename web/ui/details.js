@@ -3,7 +3,8 @@
  * Each is made once per row that is opened, and then written to where its text differs.
  * @module details
  */
-import { changeWords, column, feedLine, fields, value } from "../core/details.js";
+import { changeWords, column, fields, value } from "../core/details.js";
+import { feedFacts } from "../core/words.js";
 import { make, mark, write } from "./dom.js";
 import * as format from "../core/format.js";
 
@@ -130,7 +131,7 @@ export class Source {
     while (this.#feeds.children.length > feeds.length) this.#feeds.lastChild.remove();
     feeds.forEach(([name, feed], i) => {
       const item = this.#feeds.children[i] ?? this.#feeds.appendChild(make("li"));
-      write(item, feedLine(name, feed, now));
+      write(item, feedFacts(name, feed, now));
       mark(item, "quality", format.quality(feed?.quality));
     });
     write(this.#change, changeWords(changedAt, now));

@@ -44,6 +44,20 @@ export async function show(title, ...content) {
   return dialog;
 }
 
+/** Like `show`, where people choose: says above all else when what they choose does not last. */
+export async function showChoices({ settings, say }, title, ...content) {
+  const problem = make("p", "hint", settings.problem);
+  problem.dataset.problem = "yes";
+  const dialog = await show(title, problem, ...content);
+  const stop = settings.on("problem", (words) => {
+    write(problem, words);
+    if (words) say(words);
+  });
+  if (dialog === null) stop();
+  else dialog.addEventListener("close", stop);
+  return dialog;
+}
+
 /** Content without controls is scrolled by the keyboard only when it can have the focus. */
 function scrollable(body, label) {
   body.tabIndex = 0;

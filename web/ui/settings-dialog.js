@@ -2,16 +2,10 @@
  * What a person can choose for all boards.
  * @module settings-dialog
  */
-import { check, choice, section, show } from "./dialog.js";
+import { RATES } from "../core/settings.js";
+import { check, choice, section, showChoices } from "./dialog.js";
 import { make, write } from "./dom.js";
 import { tone } from "./toasts.js";
-
-const RATES = [
-  ["live", "Every change"],
-  ["1", "Once a second"],
-  ["5", "Every 5 seconds"],
-  ["30", "Every 30 seconds"],
-];
 
 const COLOURS = [
   ["green-red", "Green up, red down"],
@@ -24,35 +18,35 @@ const DENSITIES = [
   ["compact", "Compact"],
 ];
 
+function rateWords(rate) {
+  if (rate === "live") return "Every change";
+  return rate === "1" ? "Once a second" : `Every ${rate} seconds`;
+}
+
 /** Opens the settings. */
-export function open({ settings }) {
-  const problem = make("p", "hint");
-  problem.dataset.problem = "yes";
-  const set = (name, value) => {
-    settings.set(name, value);
-    write(problem, settings.problem);
-  };
-  write(problem, settings.problem);
-  const colours = COLOURS.map(([value, words]) => [value, words, sample(value)]);
-  return show(
+export function open(context) {
+  const { settings } = context;
+  const chosen = (title, name, options) =>
+    choice(title, options, settings.get(name), (value) => settings.set(name, value));
+  return showChoices(
+    context,
     "Settings",
-    problem,
-    choice("Updates", RATES, settings.get("rate"), (value) => set("rate", value)),
-    choice("Colours for up and down", colours, settings.get("colours"), (value) => set("colours", value)),
-    density(settings, set),
-    section("Alerts", sound(settings, set), ...notifications(settings, set)),
+    chosen("Updates", "rate", RATES.map((rate) => [rate, rateWords(rate)])),
+    chosen("Colours for up and down", "colours", COLOURS.map(([value, words]) => [value, words, sample(value)])),
+    density(settings),
+    section("Alerts", sound(settings), ...notifications(settings)),
     section(
       "Keyboard",
       check("Single keys do something, such as p for pause", settings.get("shortcuts"), ({ checked }) =>
-        set("shortcuts", checked),
+        settings.set("shortcuts", checked),
       ),
     ),
   );
 }
 
 /** How close rows are: chosen here and beside the columns. */
-export function density(settings, set = (name, value) => settings.set(name, value)) {
-  return choice("Density", DENSITIES, settings.get("density"), (value) => set("density", value));
+export function density(settings) {
+  return choice("Density", DENSITIES, settings.get("density"), (value) => settings.set("density", value));
 }
 
 function sample(colours) {
@@ -67,21 +61,21 @@ function sample(colours) {
   return element;
 }
 
-function sound(settings, set) {
+function sound(settings) {
   return check("Sound", settings.get("sound"), ({ checked }) => {
-    set("sound", checked);
+    settings.set("sound", checked);
     if (checked) tone();
   });
 }
 
 /** The browser is asked only by this click, and its answer is told in words. */
-function notifications(settings, set) {
+function notifications(settings) {
   const words = make("p", "hint");
   const isOn = settings.get("notifications") && globalThis.Notification?.permission === "granted";
   const box = check("Notifications of the system, while this tab is hidden", isOn, async (input) => {
     if (input.checked) await globalThis.Notification?.requestPermission();
     input.checked &&= globalThis.Notification?.permission === "granted";
-    set("notifications", input.checked);
+    settings.set("notifications", input.checked);
     write(words, answer());
   });
   const input = box.querySelector("input");

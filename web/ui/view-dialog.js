@@ -2,11 +2,11 @@
  * How one board is shown: its columns, its lists, and the table as text.
  * @module view-dialog
  */
-import * as planned from "../core/columns.js";
+import { available } from "../core/columns.js";
 import { csv } from "../core/csv.js";
-import { Lists, label } from "../core/lists.js";
-import { Field, button, check, section, show } from "./dialog.js";
-import { make, write } from "./dom.js";
+import { label } from "../core/lists.js";
+import { Field, button, check, section, showChoices } from "./dialog.js";
+import { make } from "./dom.js";
 import { density } from "./settings-dialog.js";
 
 /** Lines of an import that are told one by one; the others are counted. */
@@ -26,7 +26,8 @@ export function open(context, store, view) {
   });
   let dials = density(context.settings);
   const [lists, columns] = parts.map((part) => part.element);
-  return show(`View of ${store.title}`, lists, columns, dials, copying(context, store, view, parts[1]), reset);
+  const copies = copying(context, store, view, parts[1]);
+  return showChoices(context, `View of ${store.title}`, lists, columns, dials, copies, reset);
 }
 
 /** Which columns are shown, in which order. */
@@ -49,7 +50,7 @@ class ColumnsPart {
     if (this.#store.layout === "scores") return [];
     const [saved, board] = [this.#saved, this.#store.name];
     const choice = Object.hasOwn(saved, board) ? saved[board] : undefined;
-    return planned.available?.(this.#store, choice) ?? arranged(planned.plan(this.#store), choice);
+    return available(this.#store, choice);
   }
 
   reset() {
@@ -105,13 +106,6 @@ class ColumnsPart {
   }
 }
 
-/** The columns of a board as a person chose them. */
-function arranged(columns, { order, hidden } = { order: [], hidden: [] }) {
-  const place = ({ field }) => (order.includes(field) ? order.indexOf(field) : order.length);
-  const all = columns.map((column) => ({ ...column, shown: !hidden.includes(column.field) }));
-  return all.sort((a, b) => place(a) - place(b));
-}
-
 /** The list the board is narrowed to, and what can be done with lists. */
 class ListsPart {
   element;
@@ -126,7 +120,7 @@ class ListsPart {
   constructor(context, store) {
     this.#context = context;
     this.#board = store.name;
-    this.#lists = context.lists ?? new Lists(context.settings);
+    this.#lists = context.lists;
     this.element = section("Rows", this.#field.element, this.#actions, this.#form, this.#exchange());
     this.#select.addEventListener("change", () => {
       this.#lists.choose(this.#board, JSON.parse(this.#select.value));
