@@ -213,6 +213,23 @@ def test_a_narrow_screen_gets_a_sheet(serve: Serve, source: Source, new_page: Ne
     assert page.evaluate(OVERFLOW) <= 0
 
 
+def test_the_voice_of_the_page_is_heard_over_it(
+    serve: Serve, source: Source, new_page: NewPage
+) -> None:
+    """What is said aloud is in the drawer while all else is inert, and goes back in any case."""
+    page = new_page(viewport=NARROW)
+    ready(page, stocks(serve, feed(source(rising()))))
+    for _ in range(2):
+        drawer = show(page, "UP")
+        expect(drawer.locator("#announcer")).to_have_count(1)
+        page.keyboard.press("Escape")
+        expect(page.locator("body > #announcer")).to_have_count(1)
+    drawer = show(page, "UP")
+    for width, inside in ((1280, 0), (320, 1)):
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(drawer.locator("#announcer")).to_have_count(inside)
+
+
 def test_a_screen_that_turns_keeps_the_drawer(
     serve: Serve, source: Source, new_page: NewPage
 ) -> None:

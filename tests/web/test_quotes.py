@@ -397,6 +397,18 @@ def test_history_is_asked_for_once(bench: Bench) -> None:
     assert len(asked) == len(set(asked)) < 100
 
 
+@pytest.mark.parametrize("count", [30, 600])
+def test_smaller_letters_bring_more_rows_into_sight(bench: Bench, count: int) -> None:
+    """Rows that are seen only since the letters are smaller are asked for, too, and in the page."""
+    page = bench({})
+    letters = "(size) => { document.documentElement.style.fontSize = size; return bench.painted() }"
+    page.evaluate(letters, "40px")
+    fill(page, priced(count))
+    page.evaluate(letters, "8px")
+    page.evaluate("bench.until(() => bench.asked.flat().includes('R29'))")
+    expect(page.get_by_role("rowheader", name="R29", exact=True)).to_be_in_viewport()
+
+
 def test_equal_text_is_not_written(bench: Bench) -> None:
     """A change that shows the same text touches no text; one that differs touches that alone."""
     page = bench(priced(20))

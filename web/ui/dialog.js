@@ -38,9 +38,12 @@ export async function show(title, ...content) {
   document.body.append(dialog);
   (body.querySelector(FIRST) ?? body).autofocus = true;
   if (body.autofocus) scrollable(body, heading.id);
-  keepVoice(dialog);
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    placeVoice(); // first: it would go with the dialog
+    dialog.remove();
+  });
   dialog.showModal();
+  placeVoice();
   return dialog;
 }
 
@@ -65,12 +68,11 @@ function scrollable(body, label) {
   body.setAttribute("aria-labelledby", label);
 }
 
-/** All outside a modal dialog is hidden from screen readers: the region that speaks to them comes in for a while. */
-function keepVoice(dialog) {
-  const voice = document.querySelector("body > [role=status]");
-  if (voice === null) return;
-  dialog.append(voice);
-  dialog.addEventListener("close", () => document.body.append(voice));
+/** All outside a modal dialog is hidden from screen readers: the region that speaks to them is kept in the one on top. */
+export function placeVoice() {
+  const voice = document.getElementById("announcer");
+  const place = [...document.querySelectorAll("dialog:modal")].at(-1) ?? document.body;
+  if (voice && voice.parentNode !== place) place.append(voice);
 }
 
 /** A button; `name` is what it is called where its words alone do not say it. */

@@ -10,6 +10,7 @@
 import { Chart } from "./chart.js";
 import { Fields, GameHead, QuoteHead, Source } from "./details.js";
 import { connectionWords, title, trust } from "../core/details.js";
+import { placeVoice } from "./dialog.js";
 import { loadStyle, make, mark, write, writeCut } from "./dom.js";
 import * as format from "../core/format.js";
 
@@ -107,6 +108,7 @@ export class Drawer {
     if (this.element.open) this.element.close();
     if (WIDE.matches) this.element.show();
     else this.element.showModal();
+    placeVoice();
     focused?.focus();
     const follow = { signal: this.#following.signal, passive: true };
     for (const event of ["resize", "scroll"]) window.addEventListener(event, () => this.#place(), follow);
@@ -123,6 +125,7 @@ export class Drawer {
     if (this.#symbol === null) return;
     const symbol = this.#symbol;
     this.#following?.abort();
+    placeVoice();
     this.#clear();
     this.#store = this.#symbol = null;
     this.onclose(symbol);
