@@ -6,12 +6,10 @@
  * @module alerts
  */
 import * as format from "./format.js";
+import { isUnknown } from "./values.js";
 
 /** Alerts that are kept; those that have done their work make room. */
 export const MOST = 100;
-
-/** Rows of these qualities show what was, which is no event. */
-const UNKNOWN = ["stale", "down"];
 
 /** A game in one of these goes on no more; a postponed one will be another game. */
 const OVER = ["final", "abandoned", "cancelled", "postponed"];
@@ -96,7 +94,7 @@ export class Alerts {
    */
   check(board, symbol, row) {
     const alerts = this.of(board, symbol);
-    if (alerts.length === 0 || row === undefined || UNKNOWN.includes(row.quality)) return [];
+    if (alerts.length === 0 || row === undefined || isUnknown(row.quality)) return [];
     const next = alerts.map((alert) => (alert.kind === "follow" ? followed(alert, row) : levelled(alert, row)));
     if (next.every((told, i) => told.alert === alerts[i])) return [];
     const now = this.#clock();
@@ -139,7 +137,7 @@ const isArmed = ({ fired }) => fired === undefined;
 
 const isSame = (a, b) => ["board", "symbol", "kind", "level"].every((name) => a[name] === b[name]);
 
-const priceOf = (row) => (UNKNOWN.includes(row?.quality) ? null : format.number(row?.last));
+const priceOf = (row) => (isUnknown(row?.quality) ? null : format.number(row?.last));
 
 /** On which side of the price a level is: "above", "below", or null where there is no telling. */
 export function side(level, row) {

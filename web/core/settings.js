@@ -5,6 +5,7 @@
  * Works without storage, too: then choices last as long as the page, and `problem` says so.
  * @module settings
  */
+import { isMap } from "./values.js";
 
 /** Before each name in the storage: other programs may live at the same origin. */
 const PREFIX = "ticker.";
@@ -12,7 +13,6 @@ const PREFIX = "ticker.";
 /** Texts kept in the browser are bounded: a list of a thousand symbols has about 20,000 letters. */
 const LONGEST = 200_000;
 
-const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isTexts = (value) => Array.isArray(value) && value.every((item) => typeof item === "string");
 const oneOf = (...choices) => ({ first: choices[0], is: (value) => choices.includes(value) });
 const flag = (first) => ({ first, is: (value) => typeof value === "boolean" });
