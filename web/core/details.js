@@ -47,7 +47,7 @@ function known(field) {
 export function column(store, field) {
   const given = store.columns.find((other) => other.field === field);
   const { kind, label } = known(field);
-  return { field, kind: given?.kind ?? kind, label: format.text(given?.label ?? label), digits: given?.digits };
+  return { field, kind: [given?.kind, kind].find(format.isKind), label: format.text(given?.label ?? label), digits: given?.digits };
 }
 
 /** The fields of a row that its head does not show: the board's columns first, then what else is known, then the rest. */
