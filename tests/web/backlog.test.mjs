@@ -82,3 +82,29 @@ test("an answer that is no course is not taken", async () => {
   await settled();
   assert.deepEqual(taken, []);
 });
+test("a view that was left asks no more batches, and takes no answer that comes late", async () => {
+  const { backlog, server, taken } = opened();
+  backlog.want(symbols(150));
+  backlog.end();
+  await settled();
+  backlog.want(["A"]);
+  await settled();
+  assert.deepEqual(server.asked.map((batch) => batch.length), [100]);
+  assert.deepEqual(taken, []);
+});
+test("a view that was left does not try again", async () => {
+  const before = opened();
+  before.server.failures = 1;
+  before.backlog.want(["A"]);
+  await settled();
+  before.backlog.end();
+  const during = opened();
+  during.server.failures = 1;
+  during.backlog.want(["A"]);
+  during.backlog.end();
+  await settled();
+  for (const { clock, server } of [before, during]) {
+    assert.equal(clock.pending, 0);
+    assert.equal(server.asked.length, 1);
+  }
+});

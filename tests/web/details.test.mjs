@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeWords, connectionWords, fields, title, trust, value } from "../../web/core/details.js";
+import { changeWords, column, connectionWords, fields, title, trust, value } from "../../web/core/details.js";
 
 const NOW = Date.UTC(2026, 0, 5, 12, 0);
 const ago = (seconds) => NOW - seconds * 1000;
 const quotes = { layout: "quotes", trackedField: "last", columns: [{ field: "last", kind: "price", digits: 3 }, { field: "volume", label: "Traded", kind: "volume" }] };
+const auto = { ...quotes, columns: ["sum", "open", "note"].map((field) => ({ field, kind: "auto" })) };
 const scores = { ...quotes, layout: "scores", columns: [] };
 
 test("fields come as the board has them, then those that are known, then the rest by their names", () => {
@@ -19,6 +20,12 @@ test("a game's head is not repeated among its fields", () => {
 test("however many fields a row has, there is an end", () => {
   const row = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`f${i}`, i]));
   assert.equal(fields(quotes, row).length, 100);
+});
+test("a kind that says nothing leaves it to what is known of the field, and to the value", () => {
+  const cases = [["sum", 0.1 + 0.2, "0.3"], ["open", 1.5, "1.50"], ["note", "ex", "ex"]];
+  for (const [field, given, words] of cases) {
+    assert.equal(value(auto, { [field]: given }, column(auto, field), NOW), words, field);
+  }
 });
 test("values are written by their kind; missing and absurd ones stay text", () => {
   const cases = [

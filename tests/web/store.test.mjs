@@ -150,9 +150,21 @@ describe("series", () => {
     store.apply(diff(10, 11, { AAPL: null }));
     assert.equal(store.series("AAPL"), undefined);
   });
-  test("takes numbers only", () => {
+  test("has a gap where a value is cleared or no number", () => {
     store.apply(diff(10, 11, { AAPL: { last: "n/a" } }, at(1000)));
-    assert.deepEqual(values("AAPL"), [1]);
+    store.apply(diff(11, 12, { AAPL: { last: 2 } }, at(2000)));
+    store.apply(diff(12, 13, { AAPL: { last: null } }, at(3000)));
+    assert.deepEqual(values("AAPL"), [1, null, 2, null]);
+  });
+  test("has a gap where a snapshot has no value any more", () => {
+    store.apply(snapshot({ epoch: "new", seq: 1, at: at(5000), rows: { AAPL: { volume: 4 } } }));
+    assert.deepEqual(values("AAPL"), [1, null]);
+  });
+  test("begins with the first number", () => {
+    store.apply(diff(10, 11, { NEW: { last: "n/a" } }, at(1000)));
+    assert.equal(store.series("NEW"), undefined);
+    store.apply(diff(11, 12, { NEW: { last: 3 } }, at(2000)));
+    assert.deepEqual(values("NEW"), [3]);
   });
   test("follows the first price where there is no last", () => {
     const other = new BoardStore("b");
@@ -175,6 +187,13 @@ describe("series", () => {
 });
 
 describe("status and heartbeat", () => {
+  test("feeds that are no maps are left out, wherever they come from", () => {
+    const live = { quality: "live" };
+    store.apply(snapshot({ feeds: { nyse: null, lse: "up", xetra: live } }));
+    assert.deepEqual({ ...store.feeds }, { xetra: live });
+    store.apply({ type: "status", board: "stocks", feeds: { nyse: live, lse: null, xetra: 5 } });
+    assert.deepEqual({ ...store.feeds }, { nyse: live });
+  });
   test("a status replaces the feeds it names", () => {
     store.apply(snapshot({ feeds: { nyse: { quality: "live" }, lse: { quality: "live" } } }));
     store.apply({ type: "status", board: "stocks", feeds: { nyse: { quality: "stale", why: "HTTP 503" } } });

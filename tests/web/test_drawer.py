@@ -348,13 +348,21 @@ def test_a_failing_feed_says_so(serve: Serve, source: Source, page: Page) -> Non
 def test_without_the_chart_all_else_works(
     serve: Serve, source: Source, page: Page, complaints: Complaints
 ) -> None:
-    """Where the library is not installed that is said in words, and prices go on."""
+    """Where the library is not installed that is said in words, and prices go on.
+
+    However often it is tried, its style is in the page once.
+    """
     ready(page, stocks(serve, feed(source(rising()))))
     page.route(LIBRARY, lambda route: route.fulfill(status=404))
     drawer = show(page, "UP")
     expect(drawer.locator(".chart-notice").first).to_contain_text("The chart is not installed")
     price = drawer.locator(".price")
     expect(price).not_to_have_text(price.inner_text(), timeout=SOON)
+    page.keyboard.press("Escape")
+    with page.expect_response(LIBRARY):
+        show(page, "UP")
+    expect(drawer.locator(".chart-notice").first).to_contain_text("The chart is not installed")
+    assert page.locator("link[href*=uPlot]").count() == 1
     assert [text for text in complaints if "404" not in text] == []
     complaints.clear()
 
@@ -371,6 +379,19 @@ def test_history_comes_before_what_is_live(serve: Serve, source: Source, page: P
     until(page, "uPlot.last.data[1].at(-1) === 8")
     label = re.compile(r"^A since .*\d\d:\d\d: from 5\.00 to [78]\.00, low 5\.00, high [78]\.00$")
     expect(drawer.get_by_role("img")).to_have_accessible_name(label)
+
+
+def test_a_value_that_is_cleared_is_a_gap(serve: Serve, source: Source, page: Page) -> None:
+    """While a row has no price the line has a gap, and goes on after it."""
+    prices = source([row("A", 7.0)])
+    ready(page, stocks(serve, feed(prices)))
+    page.route(HISTORY, answer([START], [5.0]))
+    show(page, "A")
+    until(page, "window.uPlot?.last?.data[1].at(-1) === 7")
+    prices.rows = [{"symbol": "A", "name": "A"}]
+    until(page, "uPlot.last.data[1].at(-1) === null")
+    prices.rows = [row("A", 8.0)]
+    until(page, "uPlot.last.data[1].at(-1) === 8")
 
 
 @pytest.mark.parametrize("status", [404, 500])

@@ -177,7 +177,9 @@ def test_a_board_that_is_removed_while_it_is_watched_says_so(
     server.stop()
     server.configure({"nyse": PRICES}, {"renamed": {"feeds": ["nyse"]}})
     server.start()
-    expect(page.locator("#state-words")).to_have_text("There is no board named stocks", timeout=30_000)
+    expect(page.locator("#state-words")).to_have_text(
+        "There is no board named stocks", timeout=30_000
+    )
     expect(page.locator("#board")).to_have_attribute("data-live", "no")
     expect(page.locator("tbody tr")).to_have_count(3)
     page.get_by_role("link", name="renamed").click()

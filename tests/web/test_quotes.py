@@ -385,6 +385,18 @@ def test_a_row_says_how_old_it_is(bench: Bench) -> None:
     expect(page.locator("tbody .badge").nth(1)).to_have_text("stale 4 min", timeout=5_000)
 
 
+def test_a_table_that_has_left_asks_for_no_more_history(bench: Bench) -> None:
+    """Of a board that is left, the rows that still wait for their history get none."""
+    page = bench({}, viewport={"width": 1280, "height": 20_000})
+    page.evaluate("""() => {
+        bench.asks = 0;
+        bench.asked.push = () => (bench.view.element.remove(), ++bench.asks);
+    }""")
+    fill(page, priced(150))
+    page.evaluate("bench.until(() => bench.asks > 0).then(() => bench.painted())")
+    assert page.evaluate("bench.asks") == 1
+
+
 def test_history_is_asked_for_once(bench: Bench) -> None:
     """The course of the rows in sight is asked for once, in batches, and drawn."""
     page = bench(priced(2_000))

@@ -6,12 +6,10 @@
  * @module alerts
  */
 import * as format from "./format.js";
+import { isUnknown } from "./values.js";
 
 /** Alerts that are kept; those that have done their work make room. */
 export const MOST = 100;
-
-/** Rows of these qualities show what was, which is no event. */
-const UNKNOWN = ["stale", "down"];
 
 /** A game in one of these goes on no more; a postponed one will be another game. */
 const OVER = ["final", "abandoned", "cancelled", "postponed"];
@@ -93,7 +91,7 @@ export class Alerts {
    * @returns {Fired[]}
    */
   check(board, symbol, row) {
-    if (row === undefined || UNKNOWN.includes(row.quality)) return [];
+    if (row === undefined || isUnknown(row.quality)) return [];
     const look = () => this.of(board, symbol).map((alert) => ({ before: alert, ...looked(alert, row) }));
     if (!look().some(isNews)) return [];
     const all = this.#latest; // another tab may have told it a moment ago
@@ -144,7 +142,7 @@ const isArmed = ({ fired }) => fired === undefined;
 
 const isSame = (a, b) => ["board", "symbol", "kind", "level"].every((name) => a[name] === b[name]);
 
-const priceOf = (row) => (UNKNOWN.includes(row?.quality) ? null : format.number(row?.last));
+const priceOf = (row) => (isUnknown(row?.quality) ? null : format.number(row?.last));
 
 /** On which side of the price a level is: "above", "below", or null where there is no telling. */
 export function side(level, row) {

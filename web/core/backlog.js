@@ -25,12 +25,14 @@ export class Backlog {
   #wanted = [];
   #asked = new Set();
   #isBusy = false;
+  #isOver = false;
+  #timer = null;
   #failures = 0;
 
   /**
    * @param {(symbols: string[]) => Promise<object>} ask resolves to {symbol: {at, value}}
    * @param {(symbol: string, at: number[], value: (number|null)[]) => void} take
-   * @param {{setTimeout(f: () => void, ms: number): any}} clock
+   * @param {{setTimeout(f: () => void, ms: number): any, clearTimeout(id: any): void}} clock
    */
   constructor(ask, take, clock) {
     this.#ask = ask;
@@ -38,8 +40,16 @@ export class Backlog {
     this.#clock = clock;
   }
 
+  /** Ends it: nothing more is asked, and what is under way is not taken. */
+  end() {
+    this.#isOver = true;
+    this.#wanted = [];
+    this.#clock.clearTimeout(this.#timer);
+  }
+
   /** Says which rows are in sight now; those that have left it unasked are asked for when they come back. */
   want(symbols) {
+    if (this.#isOver) return;
     this.#wanted = symbols.filter((symbol) => !this.#asked.has(symbol));
     this.#next();
   }
@@ -50,12 +60,13 @@ export class Backlog {
     const batch = this.#wanted.slice(0, BATCH);
     try {
       const rows = await this.#ask(batch);
+      if (this.#isOver) return;
       for (const symbol of batch) {
         const course = Object.hasOwn(rows, symbol) ? rows[symbol] : null;
         if (isCourse(course)) this.#take(symbol, course.at, course.value);
       }
     } catch {
-      this.#rest();
+      if (!this.#isOver) this.#rest();
       return;
     }
     this.#failures = 0;
@@ -69,7 +80,7 @@ export class Backlog {
   #rest() {
     const pause = PAUSES_MS[this.#failures++];
     if (pause === undefined) return;
-    this.#clock.setTimeout(() => {
+    this.#timer = this.#clock.setTimeout(() => {
       this.#isBusy = false;
       this.#next();
     }, pause);

@@ -20,7 +20,7 @@ const MOST = 100;
 /** The column of a field: as the board says it, otherwise as its name does. */
 export function column(store, field) {
   const given = store.columns.find((other) => other.field === field);
-  return { field, kind: given?.kind ?? kindOf(field), label: format.text(given?.label ?? labelOf(field)), digits: given?.digits };
+  return { field, kind: [given?.kind, kindOf(field)].find(format.isKind), label: format.text(given?.label ?? labelOf(field)), digits: given?.digits };
 }
 
 /** The fields of a row that its head does not show: the board's columns first, then what else is known, then the rest. */

@@ -148,6 +148,9 @@ export function age(ms) {
 
 const COLUMN_KINDS = { price, percent, volume, number: count, time: clock };
 
+/** Whether values can be written by such a kind; of any other the value itself tells how. */
+export const isKind = (kind) => kind === "text" || Object.hasOwn(COLUMN_KINDS, kind);
+
 /** Columns whose figures are movements: shown with a sign and a direction. */
 export const isChange = ({ field, kind }) =>
   /change|chg|delta/i.test(field) && (kind === "price" || kind === "number" || kind === "percent");

@@ -4,6 +4,7 @@
  * @module games
  */
 import * as format from "./format.js";
+import { isUnknown } from "./values.js";
 
 const { number, text } = format;
 
@@ -119,7 +120,7 @@ export function spoken(row, symbol, feeds, time, clockTime = time) {
   return words.filter(Boolean).join(", ");
 }
 
-const ageing = (row) => !isOver(row) && ["stale", "down"].includes(row.quality);
+const ageing = (row) => !isOver(row) && isUnknown(row.quality);
 
 /** How far a game can be trusted, in words; "" for live ones and for results, which stay. */
 export const qualityWords = (row, feeds, time) => (isOver(row) ? "" : format.qualityWords(row, feeds, time));

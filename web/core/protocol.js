@@ -4,6 +4,7 @@
  * Pure: no socket, no clock, no randomness of its own.
  * @module protocol
  */
+import { isMap } from "./values.js";
 
 /** The version this page speaks; a server that welcomes with another one needs a newer page. */
 export const PROTOCOL = 1;
@@ -20,7 +21,6 @@ export const BACKOFF_CAP_MS = 30_000;
 /** No goodbye may send a viewer away for longer than this, whatever number it carries. */
 const RETRY_CAP_S = 600;
 
-const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isSeq = (value) => Number.isSafeInteger(value) && value >= 0;
 const isName = (value) => typeof value === "string" && value !== "";
 

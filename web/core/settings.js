@@ -5,6 +5,7 @@
  * Works without storage, too: then choices last as long as the page, and `problem` says so.
  * @module settings
  */
+import { isMap } from "./values.js";
 
 /** Before each name in the storage: other programs may live at the same origin. */
 const PREFIX = "ticker.";
@@ -15,7 +16,6 @@ const LONGEST = 200_000;
 /** Seconds between two updates; "live" is every change. */
 export const RATES = ["live", "1", "5", "30"];
 
-const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isTexts = (value) => Array.isArray(value) && value.every((item) => typeof item === "string");
 const oneOf = (...choices) => ({ first: choices[0], is: (value) => choices.includes(value) });
 const flag = (first) => ({ first, is: (value) => typeof value === "boolean" });

@@ -4,18 +4,13 @@
  * Pure: no page, no clock. A row is never changed in place: whoever kept the old object keeps the old values.
  * @module store
  */
-
 import { Series } from "./series.js";
+import { figure, isMap } from "./values.js";
 
 /** Points of a sparkline: about what 120 pixels can show. */
 export const SPARK_POINTS = 60;
 
-/** Qualities of which the value is not known: a line has a gap there. */
-const UNKNOWN = ["stale", "down"];
-
 /** @typedef {"applied"|"ignored"|"gap"} Outcome */
-
-const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** RFC 7396 on a flat row: null clears, all else replaces. Without a prototype, so that no field name is special. */
 function patched(row, patch) {
@@ -26,6 +21,9 @@ function patched(row, patch) {
   }
   return next;
 }
+
+/** A feed that is no map says nothing; null takes one away. */
+const feedsOf = (feeds) => Object.fromEntries(Object.entries(feeds).filter(([, feed]) => isMap(feed)));
 
 export class BoardStore {
   name;
@@ -126,7 +124,7 @@ export class BoardStore {
     this.title = typeof title === "string" && title ? title : this.name;
     this.layout = layout === "scores" ? "scores" : "quotes";
     this.columns = Array.isArray(columns) ? columns.filter((c) => typeof c?.field === "string") : [];
-    this.feeds = isMap(feeds) ? feeds : {};
+    this.feeds = isMap(feeds) ? feedsOf(feeds) : {};
     const fields = this.columns.map((column) => column.field);
     this.#trackedField = fields.includes("last")
       ? "last"
@@ -137,7 +135,7 @@ export class BoardStore {
     for (const [symbol, row] of Object.entries(rows)) {
       if (!isMap(row)) continue;
       this.rows.set(symbol, patched(null, row));
-      this.#remember(symbol, row);
+      this.#remember(symbol);
       this.#dirty.add(symbol);
     }
     for (const symbol of old.keys()) if (!this.rows.has(symbol)) this.#forget(symbol);
@@ -158,7 +156,7 @@ export class BoardStore {
         this.#forget(symbol);
       } else if (isMap(patch)) {
         this.rows.set(symbol, patched(this.rows.get(symbol), patch));
-        this.#remember(symbol, patch);
+        if (this.#trackedField in patch || "quality" in patch) this.#remember(symbol);
         this.#dirty.add(symbol);
       }
     }
@@ -166,7 +164,7 @@ export class BoardStore {
   }
 
   #status(feeds) {
-    this.feeds = patched(this.feeds, feeds);
+    this.feeds = feedsOf(patched(this.feeds, feeds));
     return "applied";
   }
 
@@ -180,13 +178,12 @@ export class BoardStore {
     return "applied";
   }
 
-  #remember(symbol, patch) {
-    if (!(this.#trackedField in patch) && !("quality" in patch)) return;
+  /** A course begins with the first figure; what is no figure is a gap in it. */
+  #remember(symbol) {
     const row = this.rows.get(symbol);
-    const value = row[this.#trackedField];
-    if (typeof value !== "number") return;
-    if (!this.#series.has(symbol)) this.#series.set(symbol, new Series(SPARK_POINTS));
-    this.#series.get(symbol).add(this.at ?? 0, UNKNOWN.includes(row.quality) ? null : value);
+    const isFigure = Number.isFinite(row[this.#trackedField]);
+    if (isFigure && !this.#series.has(symbol)) this.#series.set(symbol, new Series(SPARK_POINTS));
+    this.#series.get(symbol)?.add(this.at ?? 0, figure(row, this.#trackedField));
   }
 
   #forget(symbol) {

@@ -8,6 +8,7 @@ import { column } from "../core/details.js";
 import * as format from "../core/format.js";
 import { Plot, load } from "./plot.js";
 import { Series } from "../core/series.js";
+import { figure } from "../core/values.js";
 
 /** Points of a course: more than twice what the picture has pixels, and what a server gives. */
 const POINTS = 1000;
@@ -20,9 +21,6 @@ const WORDS_MS = 5_000;
 
 /** Longer without a word of the server, which says something every few seconds: what was missed is asked for. */
 const MISSED_MS = 45_000;
-
-/** Qualities of which the value is not known: the line has a gap. */
-const UNKNOWN = ["stale", "down"];
 
 const NOT_INSTALLED = "The chart is not installed. The README says how, in one line; all else works without it.";
 
@@ -126,8 +124,8 @@ export class Chart {
     this.#knownAt = at;
     const row = this.#store.rows.get(this.#symbol);
     if (row === undefined || !symbols.has(this.#symbol)) return;
-    const value = row[this.#store.trackedField];
-    if (typeof value === "number") this.#course.add(at, UNKNOWN.includes(row.quality) ? null : value);
+    const value = figure(row, this.#store.trackedField);
+    if (value !== null || this.#course.length > 0) this.#course.add(at, value);
   }
 
   /** Draws in the next frame, though the page may be paused: what a person asked for is no update. */

@@ -19,20 +19,23 @@ const FONT = "12px system-ui, sans-serif";
 const SECONDS = 60_000;
 const NOWHERE = { left: -10, top: -10 };
 
-let loading = null;
+/** Does something once, and again when it is asked for again after it failed. */
+function once(work) {
+  let working = null;
+  return () =>
+    (working ??= work().catch((error) => {
+      working = null;
+      throw error;
+    }));
+}
+
+const style = once(() => loadStyle(new URL("uPlot.min.css", LIBRARY)));
+const script = once(() => loadScript(new URL("uPlot.iife.min.js", LIBRARY)));
 
 /** Loads the library, once; rejects when it is not installed, and then tries again when it is asked again. */
-export function load() {
-  loading ??= Promise.all([
-    loadStyle(new URL("uPlot.min.css", LIBRARY)),
-    loadScript(new URL("uPlot.iife.min.js", LIBRARY)),
-  ])
-    .then(() => globalThis.uPlot ?? Promise.reject(new Error("uPlot is not there")))
-    .catch((error) => {
-      loading = null;
-      throw error;
-    });
-  return loading;
+export async function load() {
+  await Promise.all([style(), script()]);
+  return globalThis.uPlot ?? Promise.reject(new Error("uPlot is not there"));
 }
 
 export class Plot {

@@ -86,9 +86,9 @@ export class QuotesView {
   /** @param {object} context settings, lists, client, request, now, open, toast: see `app.js` */
   constructor(context) {
     this.#context = context;
-    const { client, settings, request } = context;
+    const { settings, request } = context;
     this.#backlog = new Backlog(
-      (symbols) => client.history(this.#store.name, symbols, SPARK_POINTS),
+      (symbols) => this.#course(symbols),
       (symbol, at, value) => (this.#store.seed(symbol, at, value), request()),
       globalThis,
     );
@@ -379,6 +379,13 @@ export class QuotesView {
       if (row) this.#age(row);
     }
     return true;
+  }
+
+  /** A view that has left the page does not come back. */
+  async #course(symbols) {
+    if (this.element.isConnected) return this.#context.client.history(this.#store.name, symbols, SPARK_POINTS);
+    this.#backlog.end();
+    return {};
   }
 
   get #hasFocus() {
