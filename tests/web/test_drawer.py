@@ -172,7 +172,7 @@ def test_a_row_is_told_in_full(serve: Serve, source: Source, page: Page) -> None
     expect(drawer.locator(".movement")).to_have_text("+1.50 (+0.79%)")
     expect(drawer.locator(".movement")).to_have_attribute("data-direction", "up")
     expect(field(drawer, "Prev. close")).to_have_text("190.00")
-    expect(field(drawer, "note")).to_have_text("<b>ex</b>")
+    expect(field(drawer, "Note")).to_have_text("<b>ex</b>")
     expect(drawer.locator(".chart-facts")).to_contain_text("Day’s low 189.00 · high 192.00")
     expect(drawer.locator(".trust")).to_have_text(re.compile(r"^Live, last change .* ago$"))
     expect(drawer.locator(".source li")).to_have_text(
@@ -341,7 +341,7 @@ def test_a_failing_feed_says_so(serve: Serve, source: Source, page: Page) -> Non
     drawer = show(page, "A")
     prices.status = 503
     expect(drawer.locator(".trust")).to_have_text(re.compile("^Stale, last change"), timeout=SOON)
-    line = re.compile(r"^nyse: stale since .*503.* – last data \d\d:\d\d, .* ago$")
+    line = re.compile(r"^nyse: stale · since .* · last read .* ago · .*503.*$")
     expect(drawer.locator(".source li")).to_have_text(line, timeout=SOON)
 
 

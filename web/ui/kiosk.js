@@ -31,7 +31,7 @@ const SIZES = [20, 23, 26, 30, 34, 39, 44];
 /** What steps back, one after the other, where the screen is too narrow for every column: see kiosk.css. */
 const LESS = ["", "third", "third trend", "third trend second"];
 
-const BOXES = ":is(tbody tr:not(.spacer), .card):not([hidden])";
+const BOXES = ":is(.quotes tbody tr:not(.spacer), .league > h2, .card):not([hidden])";
 
 /**
  * Turns the page into a wall.
@@ -151,7 +151,7 @@ class Kiosk {
 
   /** Shows one page: whole rows, below the head of the table, which stays. */
   #cut(boxes, scroller) {
-    const head = scroller.querySelector("thead")?.offsetHeight ?? 0;
+    const head = scroller.querySelector(".quotes thead")?.offsetHeight ?? 0;
     const edge = scroller.offsetHeight - scroller.clientHeight;
     const top = scroller.getBoundingClientRect().top + scroller.clientTop - scroller.scrollTop;
     this.#pages = pagesOf(placesOf(boxes, scroller, top), this.#main.clientHeight - head - edge);
@@ -257,7 +257,7 @@ function placesOf(boxes, scroller, top) {
   const place = (box) => box.getBoundingClientRect();
   if (count === undefined) return [...boxes].map(place).map((box) => ({ from: box.top - top, to: box.bottom - top }));
   const height = boxes[0] ? place(boxes[0]).height : 0;
-  const first = place(scroller.querySelector("tbody")).top - top;
+  const first = place(scroller.querySelector(".quotes tbody")).top - top;
   return Array.from({ length: count }, (_, i) => ({ from: first + i * height, to: first + (i + 1) * height }));
 }
 
