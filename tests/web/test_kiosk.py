@@ -23,7 +23,8 @@ REFUSED = "ERR_CONNECTION_REFUSED"
 
 SEEN = """() => {
     const main = document.querySelector("main").getBoundingClientRect();
-    const head = document.querySelector(".quotes thead th")?.getBoundingClientRect().bottom ?? main.top;
+    const heading = document.querySelector(".quotes thead th");
+    const head = heading?.getBoundingClientRect().bottom ?? main.top;
     const scroller = document.querySelector(".region") ?? document.querySelector("#content");
     const bottom = scroller.getBoundingClientRect().bottom;
     const seen = { whole: [], cut: [], below: bottom - main.bottom };
