@@ -7,12 +7,18 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test check format bench bench-web screenshots clean
+.PHONY: run test test-all check format bench bench-web screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
 
+LONG := tests/web/test_kiosk.py tests/web/test_embeds.py
+
 test: $(VENV)/.dev $(VENV)/.browser
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(LONG:%=--ignore=%)
+
+# the wall and the embedded views, too: they wait for pages that turn
+test-all: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
