@@ -235,7 +235,9 @@ async def test_no_wait_moves_nothing(schedule: Schedule, wait: float | None) -> 
     await ticks.starts(1)
     following = schedule.next_run("coins")
     assert following is not None
-    assert following <= time.time() + EVERY
+    assert (
+        following <= time.time() + EVERY + 1
+    )  # a clock that is looked at later, on a busy machine
 
 
 async def test_a_wait_moves_only_its_own_feed(schedule: Schedule) -> None:
