@@ -9,8 +9,8 @@ const MOST = 8;
 const LEAST = 0.5;
 
 /** A frame whose work on this thread ends by then leaves room in its 16 ms; the rest is for drawing it elsewhere. */
-const SHORT_MS = 7;
-const LONG_MS = 11;
+const SHORT_MS = 6;
+const LONG_MS = 9;
 
 export class Pace {
   #budget = MOST;
