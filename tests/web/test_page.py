@@ -149,14 +149,16 @@ def test_boards_that_were_left_leave_nothing(serve: Serve, page: Page) -> None:
                 page.evaluate("name => { location.hash = `#/${name}` }", name)
                 expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
                 expect(page.locator("tbody tr")).to_have_count(60)
-        browser.send("HeapProfiler.collectGarbage")
+        for _ in range(3):  # what one collection lets go of holds what the next one does
+            page.wait_for_timeout(500)
+            browser.send("HeapProfiler.collectGarbage")
         found = browser.send("Memory.getDOMCounters")
         return found["nodes"], found["jsEventListeners"]
 
     nodes, listeners = switch(3)
     more_nodes, more_listeners = switch(25)
-    assert more_nodes - nodes < 30_000  # ten boards that still wait for their end, of fifty
-    assert more_listeners - listeners < 100  # each had ten
+    assert more_nodes - nodes < 12_000  # four boards that still wait for their end, of fifty
+    assert more_listeners - listeners < 40  # each has ten
 
 
 def test_an_unknown_board_is_named(serve: Serve, page: Page) -> None:

@@ -12,16 +12,20 @@ const LEAST = 0.5;
 const SHORT_MS = 6;
 const LONG_MS = 9;
 
+/** One channel for all: each would be kept as long as the page. */
+const channel = new MessageChannel();
+let measured = []; // what is told when the browser has drawn the frame
+channel.port1.onmessage = () => {
+  const told = measured;
+  measured = [];
+  for (const tell of told) tell();
+};
+
 export class Pace {
   #budget = MOST;
   #deadline = 0;
   #began = 0;
   #isMeasuring = false;
-  #channel = new MessageChannel();
-
-  constructor() {
-    this.#channel.port1.onmessage = () => this.#ended();
-  }
 
   /** Begins a frame: to be called from an animation frame. */
   begin() {
@@ -29,7 +33,8 @@ export class Pace {
     this.#deadline = this.#began + this.#budget;
     if (this.#isMeasuring) return;
     this.#isMeasuring = true;
-    this.#channel.port2.postMessage(null); // arrives when the browser has drawn the frame
+    measured.push(() => this.#ended());
+    channel.port2.postMessage(null); // arrives when the browser has drawn the frame
   }
 
   /** Whether there is time for more in this frame. */
