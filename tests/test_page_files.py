@@ -190,6 +190,15 @@ def test_every_import_of_a_module_is_there(server: Running) -> None:
     assert "core/protocol.js" in seen
 
 
+def test_what_is_sent_names_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers keep files for a year: made in another way, they have another address, too."""
+    (tmp_path / "a.js").write_text("const long = 1;\nconsole.log(long);\n")
+    before = Page(tmp_path).version
+    assert Page(tmp_path).version == before
+    monkeypatch.setattr("ticker.page.minified", lambda _, text: text)
+    assert Page(tmp_path).version != before
+
+
 def test_only_references_to_files_are_renamed(tmp_path: Path) -> None:
     """Addresses, pages and files that are not there stay; deeper pages find their way up."""
     (tmp_path / "embed").mkdir()
@@ -202,11 +211,11 @@ def test_only_references_to_files_are_renamed(tmp_path: Path) -> None:
     (tmp_path / "embed/e.html").write_text(html.format("../") + '<a href="./b.js">')
     page = Page(tmp_path)
     version = page.version
-    assert page._plain[""].forms["identity"].decode() == (
+    assert page._plain[""].content.decode() == (
         f'<a href="./static/{version}/a.js?x#y"><a href="./other.html"><a href="./none.js">'
         '<a href="./api/boards"><a href="a.js">'
     )
-    assert page._plain["embed/e"].forms["identity"].decode() == (
+    assert page._plain["embed/e"].content.decode() == (
         f'<a href="../static/{version}/a.js?x#y"><a href="../other.html"><a href="../none.js">'
         f'<a href="./api/boards"><a href="../static/{version}/embed/b.js">'
     )

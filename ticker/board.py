@@ -166,6 +166,9 @@ class Board:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._rows
+
     def symbols(self, feed: str) -> Collection[str]:
         """Return the symbols that ``feed`` fills."""
         return self._sources[feed].rows.keys()

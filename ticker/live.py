@@ -138,26 +138,12 @@ class LiveBoard:
             )
         return self._snapshot
 
-    def past(self, symbols: Iterable[str], points: int | None = None) -> dict[str, Any]:
-        """Return the history of the rows ``symbols``, each of at most ``points`` points.
-
-        Rows without history are left out.
-        """
-        history, present = self.history, self.board.snapshot().rows
-        rows = {}
-        for symbol in symbols:
-            if history is not None and symbol in present and symbol in history:
-                at, value = history[symbol].since(self.at - KEPT_MS, points)
-                if at:
-                    rows[symbol] = {"at": at, "value": value}
-        return {
-            "board": self.name,
-            "epoch": self.epoch,
-            "seq": self.seq,
-            "at": self.at,
-            "field": history.field if history is not None else None,
-            "rows": rows,
-        }
+    def history_of(self, symbol: str, points: int | None = None) -> dict[str, Any] | None:
+        """Return the history of a row in at most ``points`` points; None where there is none."""
+        if self.history is None or symbol not in self.history or symbol not in self.board:
+            return None
+        at, value = self.history[symbol].since(self.at - KEPT_MS, points)
+        return {"at": at, "value": value} if at else None
 
     def status(self) -> Frame:
         """Return the status of all feeds, encoded at most once per change."""

@@ -13,7 +13,7 @@ import functools
 import gzip
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -75,22 +75,24 @@ class File:
         suffix = posixpath.splitext(path)[1]
         self.type = TYPES.get(suffix, "application/octet-stream")
         self.headers = headers or {}
-        self._content = content
+        self.content = content
+        self._name = sha256(content).hexdigest()[:16]
         self._packs = suffix not in PACKED_ALREADY
+        self._forms: dict[str, bytes] | None = None
 
-    @functools.cached_property
-    def forms(self) -> dict[str, bytes]:
-        """The content by coding."""
-        packed = _compressed(self._content) if self._packs else {}
-        smaller = {c: data for c, data in packed.items() if len(data) < len(self._content)}
-        return {"identity": self._content, **smaller}
+    async def forms(self) -> dict[str, bytes]:
+        """Return the content by coding."""
+        if self._forms is None:
+            packed = await asyncio.to_thread(_compressed, self.content) if self._packs else {}
+            smaller = {c: data for c, data in packed.items() if len(data) < len(self.content)}
+            self._forms = {"identity": self.content, **smaller}
+        return self._forms
 
     async def response(self, request: Request, cache: str) -> Response:
         """Return the form that the browser takes, or 304 when it has the file in any form."""
-        forms = await asyncio.to_thread(lambda: self.forms)  # the first time it takes a while
+        forms = await self.forms()
         coding = best(request.headers.get("accept-encoding", ""), forms)
-        name = sha256(self._content).hexdigest()[:16]
-        tags = {coding: f'"{name}-{coding}"' for coding in forms}
+        tags = {coding: f'"{self._name}-{coding}"' for coding in forms}
         headers = {
             **self.headers,
             "cache-control": cache,
@@ -113,22 +115,18 @@ class Page:
     """
 
     def __init__(self, directory: Path, embedded: dict[str, str] | None = None) -> None:
-        contents = {file.relative_to(directory).as_posix(): file for file in _files(directory)}
-        read = {path: file.read_bytes() for path, file in sorted(contents.items())}
-        self.version = _version(read)
-        joined = _joined(read)
-        self._plain: dict[str, File] = {}
-        self._kept: dict[str, File] = {}
+        paths = {file.relative_to(directory).as_posix(): file for file in _files(directory)}
+        read = {path: file.read_bytes() for path, file in sorted(paths.items())}
+        kept = {path: c for path, c in read.items() if not path.endswith(".html")}
+        sent = {path: _shortened(path, c) for path, c in {**kept, **_joined(read)}.items()}
+        self.version = _version({**read, **sent})
+        self._kept = {f"static/{self.version}/{path}": File(path, c) for path, c in sent.items()}
+        self._plain = {path: File(path, content) for path, content in kept.items()}
         for path, content in read.items():
-            if path.endswith(".html"):
-                text = self._renamed(path, content.decode(), read.keys())
-                own = embedded if path.startswith("embed/") else None
-                html = File(path, text.encode(), own)
-                self._plain[path] = self._plain[path.removesuffix(".html")] = html
-            else:
-                self._plain[path] = File(path, content)
-                kept = f"static/{self.version}/{path}"
-                self._kept[kept] = File(path, _shortened(path, joined.get(path, content)))
+            if path not in kept:
+                html = self._renamed(path, content.decode(), kept).encode()
+                file = File(path, html, embedded if path.startswith("embed/") else None)
+                self._plain[path] = self._plain[path.removesuffix(".html")] = file
         if "index.html" in self._plain:
             self._plain[""] = self._plain["index.html"]
 
@@ -144,13 +142,13 @@ class Page:
             why = "the page has another version now: load it again"
         return JSONResponse({"detail": why}, 404, {"cache-control": "no-store"})
 
-    def _renamed(self, path: str, html: str, files: Iterable[str]) -> str:
+    def _renamed(self, path: str, html: str, files: Container[str]) -> str:
         """Return ``html`` with its relative references to files leading to kept addresses."""
 
         def rename(reference: re.Match[str]) -> str:
             folder = posixpath.dirname(path)
             file = posixpath.normpath(posixpath.join(folder, reference[0]))
-            if file not in files or file.endswith(".html"):
+            if file not in files:
                 return reference[0]
             return ("../" * path.count("/") or "./") + f"static/{self.version}/{file}"
 
@@ -214,8 +212,8 @@ def _shortened(path: str, content: bytes) -> bytes:
     return str(minified(kind, content.decode())).encode()
 
 
-def _version(contents: dict[str, bytes]) -> str:
-    """Return a short name of all files together."""
+def _version(contents: Mapping[str, bytes]) -> str:
+    """Return a short name of all files together, as they are sent: how they are made counts."""
     whole = sha256()
     for path, content in contents.items():
         whole.update(f"{path}\0{len(content)}\0".encode() + content)

@@ -9,7 +9,7 @@ import { Lists } from "./core/lists.js";
 import { backoff } from "./core/protocol.js";
 import * as route from "./core/route.js";
 import { RATES, Settings } from "./core/settings.js";
-import { rateWords } from "./core/words.js";
+import { announcement, emptyWords, rateWords } from "./core/words.js";
 import { Announcer } from "./ui/announcer.js";
 import { mark, write, writeCut } from "./ui/dom.js";
 import { Feeds } from "./ui/feeds.js";
@@ -82,7 +82,7 @@ function welcomed({ boards, page }) {
 function changed(state) {
   const kind = state.kind === "live" && state.paused ? "paused" : state.kind;
   if (kind !== lastKind && kind !== "connecting" && kind !== "idle") {
-    if (!(kind === "live" && lastKind === "idle")) announcer.say(format.announcement(kind, state.why));
+    if (!(kind === "live" && lastKind === "idle")) announcer.say(announcement(kind, state.why));
     lastKind = kind;
   }
   request();
@@ -130,7 +130,7 @@ function paintEmptiness() {
   const noun = current.layout === "scores" ? "game" : "row";
   const hasColumns = current.layout === "scores" || current.columns.length > 0;
   let words = "";
-  if (total === 0) words = format.emptyWords(current.feeds);
+  if (total === 0) words = emptyWords(current.feeds);
   else if (visible === 0 && toolbar.filter.trim()) words = `No ${noun} matches “${toolbar.filter.trim()}”`;
   else if (visible === 0) words = `No ${noun} is in what is chosen above`;
   else if (!hasColumns) words = "This board has no columns";

@@ -189,3 +189,31 @@ test("of many periods the latest five are shown, with their numbers", () => {
     ["5", "6", "7", "8", "9"],
   );
 });
+
+table("a game in one line", games.gameLine, [
+  [["G", { home: "A", away: "B", home_score: 2, away_score: "1" }], "A 2–1 B"],
+  [["G", { home: "A", away: "B", home_score: 0 }], "A – B"],
+  [["G", { home: "A", away: null }], "A – –"],
+  [["G", { home: "A" }], "G"],
+  [["G", { home_score: 1, away_score: 0 }], "G 1–0"],
+]);
+
+table("a game in words, with its clock as it was told", games.gameWords, [
+  [[{ status: "live", period: "2nd half", clock: "63'" }, NOON], "Live · 2nd half · 63'"],
+  [[{ status: "live", period: 2, clock: "11:43" }, NOON], "Live · Period 2 · 11:43"],
+  [[{ status: "live" }, NOON], "Live"],
+  [[{ status: "break", period: "HT", clock: "45'" }, NOON], "Break · HT"],
+  [[{ status: "final", period: "FT", clock: "90'" }, NOON], "Final"],
+  [[{ status: "final", period: "Final/OT" }, NOON], "Final/OT"],
+  [[{ status: "scheduled", start: NOON + 30 * MINUTE }, NOON], "Starts 12:30 · in 30 min"],
+  [[{ status: "scheduled", start: NOON + 11.2 * MINUTE }, NOON], "Starts 12:11 · in 12 min"],
+  [[{ status: "scheduled", start: NOON + 90 * MINUTE }, NOON], "Starts 13:30"],
+  [[{ status: "scheduled", start: NOON - MINUTE }, NOON], "Starts 11:59"],
+  [[{ status: "scheduled" }, NOON], "Scheduled"],
+  [[{ status: "postponed" }, NOON], "Postponed"],
+  [[{ status: "suspended", period: "Q2" }, NOON], "Suspended · Q2"],
+  [[{ status: "abandoned" }, NOON], "Abandoned"],
+  [[{ status: "cancelled" }, NOON], "Cancelled"],
+  [[{ status: "rain delay", clock: "7th" }, NOON], "rain delay · 7th"],
+  [[{}, NOON], "–"],
+]);

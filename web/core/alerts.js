@@ -6,6 +6,7 @@
  * @module alerts
  */
 import * as format from "./format.js";
+import * as games from "./games.js";
 import { isUnknown } from "./values.js";
 
 /** Alerts that are kept; those that have done their work make room. */
@@ -176,14 +177,14 @@ export function words({ kind, symbol, level, event, was }, row) {
     if (price === level) return `${symbol} reached ${format.price(level)}`;
     return `${symbol} ${moved} ${format.price(level)}: ${format.price(price)}`;
   }
-  const game = format.gameLine(symbol, row);
+  const game = games.gameLine(symbol, row);
   switch (event) {
     case "start":
       return `Started: ${game}`;
     case "correction":
       return `Correction: ${game}, ${was}`;
     case "end":
-      return [`${format.gameWords(row, 0)}: ${game}`, was].filter(Boolean).join(", ");
+      return [`${games.gameWords(row, 0, null)}: ${game}`, was].filter(Boolean).join(", ");
     default:
       return [game, clockWords(row)].filter(Boolean).join(", ");
   }
@@ -198,7 +199,7 @@ function clockWords({ status, period, clock }) {
 
 /** @returns {Standing} */
 function standing(row) {
-  return { begun: BEGUN.includes(row?.status), score: format.score(row), start: format.number(row?.start) };
+  return { begun: BEGUN.includes(row?.status), score: games.score(row), start: format.number(row?.start) };
 }
 
 const looked = (alert, row) => (alert.kind === "follow" ? followed(alert, row) : levelled(alert, row));

@@ -9,9 +9,9 @@ const LOCALE = "en";
 const MINUS = "\u2212"; // as wide as + in tabular figures, and read as "minus"
 export const MISSING = "–";
 
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
+export const SECOND = 1_000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** Figures beyond these cannot be read as plain digits in a column. */
@@ -199,113 +199,3 @@ export function qualityWords(row, feeds, now) {
 
 /** The day's range in words. */
 export const rangeWords = ({ low, high }, digits) => `Low ${price(low, digits)}, high ${price(high, digits)}`;
-
-/** One line about a feed that is not as it should be; "" for one that is. */
-export function feedWords(name, feed, now) {
-  const word = quality(feed?.quality);
-  const why = typeof feed?.why === "string" ? feed.why : "";
-  if (!word || word === "closed" || (word === "delayed" && !why)) return "";
-  let when = "";
-  if (number(feed.since) !== null) when = ` since ${shortTime(feed.since, now)}`;
-  else if (number(feed.at) !== null) when = `, last data ${shortTime(feed.at, now)}`;
-  return `${name}: ${word}${when}${why ? ` – ${why}` : ""}`;
-}
-
-/** Why a board has no rows. */
-export function emptyWords(feeds) {
-  const reasons = Object.entries(feeds)
-    .filter(([, feed]) => quality(feed?.quality))
-    .map(([name, feed]) => `feed ${name}: ${feed.quality}`);
-  return ["No rows yet", ...reasons, "waiting"].join(" – ");
-}
-
-const GAME = {
-  live: "Live",
-  break: "Break",
-  final: "Final",
-  scheduled: "Scheduled",
-  postponed: "Postponed",
-  suspended: "Suspended",
-  abandoned: "Abandoned",
-  cancelled: "Cancelled",
-};
-
-/** A start is told in minutes, too, when it is near. */
-function startWords(start, now) {
-  const left = start - now;
-  const near = left > 0 && left <= HOUR ? ` · in ${Math.ceil(left / MINUTE)} min` : "";
-  return `Starts ${shortTime(start, now)}${near}`;
-}
-
-const periodWords = (period) => (typeof period === "number" ? `Period ${period}` : text(period));
-
-/** Where a game stands, in words. */
-export function gameWords({ status, period, clock: time, start }, now) {
-  const known = typeof status === "string" && Object.hasOwn(GAME, status);
-  const words = [known ? GAME[status] : text(status)];
-  if (status === "scheduled" && number(start) !== null) return startWords(number(start), now);
-  if (status === "final" && /^final/i.test(text(period))) return text(period); // "Final/OT" says more
-  const running = !known || ["live", "break", "suspended"].includes(status);
-  if (running && period !== undefined && period !== words[0]) words.push(periodWords(period));
-  if (running && status !== "break" && time !== undefined) words.push(text(time));
-  return words.join(" · ");
-}
-
-/** The score of a game, home first; null while it is not known. @returns {[number, number]|null} */
-export function score(row) {
-  const figures = [number(row?.home_score), number(row?.away_score)];
-  return figures.includes(null) ? null : figures;
-}
-
-/** A game in one line: its two sides and its score, "Ashford 2–1 Brackley"; without sides its symbol. */
-export function gameLine(symbol, row) {
-  const figures = score(row)?.join("–");
-  if (row.home === undefined || row.away === undefined) return figures ? `${symbol} ${figures}` : symbol;
-  return `${text(row.home)} ${figures ?? MISSING} ${text(row.away)}`;
-}
-
-/**
- * The state of the connection, in words.
- * @param state as told by the connection: kind, why, until, paused.
- * @param {{at: number|null, waiting: number|null}} board what the page holds.
- * @param {number} now epoch milliseconds
- */
-export function stateWords(state, { at, waiting }, now) {
-  const asOf = number(at) === null ? "" : `, as of ${clock(at)}`;
-  const paused = state.paused ? "Paused, " : "";
-  switch (state.kind) {
-    case "live":
-      if (!state.paused) return "Live";
-      if (waiting === null) return "Paused, changes waiting";
-      return `Paused, ${waiting === 1 ? "1 change" : `${waiting} changes`} waiting`;
-    case "waiting": {
-      const seconds = Math.max(1, Math.ceil((state.until - now) / SECOND));
-      const words = `${paused}reconnecting in ${seconds} s (${state.why})${asOf}`;
-      return words[0].toUpperCase() + words.slice(1);
-    }
-    case "idle":
-      return `Resting${asOf}`;
-    case "offline":
-      return `${paused ? "Paused, offline" : "Offline"}${asOf}`;
-    case "closed":
-      return `Closed: ${state.why}${asOf}`;
-    default:
-      return `Connecting…`;
-  }
-}
-
-/** What is said aloud when the connection changes: without a countdown, which would never end. */
-export function announcement(kind, why) {
-  switch (kind) {
-    case "live":
-      return "Live";
-    case "paused":
-      return "Paused";
-    case "waiting":
-      return `Not live, reconnecting: ${why}`;
-    case "offline":
-      return "Offline";
-    default:
-      return `Closed: ${why}`;
-  }
-}

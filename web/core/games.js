@@ -6,11 +6,7 @@
 import * as format from "./format.js";
 import { isUnknown } from "./values.js";
 
-const { number, text } = format;
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
+const { HOUR, MINUTE, SECOND, number, text } = format;
 
 /** So long a clock runs on without a new word: after it, nobody knows whether it was stopped. */
 const LONGEST_RUN = 2 * MINUTE;
@@ -90,13 +86,55 @@ export function due(row, time) {
   return ageing(row) ? SECOND : Infinity;
 }
 
+const GAME = {
+  live: "Live",
+  break: "Break",
+  final: "Final",
+  scheduled: "Scheduled",
+  postponed: "Postponed",
+  suspended: "Suspended",
+  abandoned: "Abandoned",
+  cancelled: "Cancelled",
+};
+
+/** A start is told in minutes, too, when it is near. */
+function startWords(start, now) {
+  const left = start - now;
+  const near = left > 0 && left <= HOUR ? ` · in ${Math.ceil(left / MINUTE)} min` : "";
+  return `Starts ${format.shortTime(start, now)}${near}`;
+}
+
+const periodWords = (period) => (typeof period === "number" ? `Period ${period}` : text(period));
+
 /**
  * Where a game stands, in words.
  * @param {number} time epoch milliseconds of the server
- * @param {number|null} clockTime the same, for the game's clock, which may have been held
+ * @param {number|null} clockTime the same, for the game's clock, which may have been held; null: as it was told
  */
-export const gameWords = (row, time, clockTime = time) =>
-  format.gameWords(row.clock === undefined ? row : { ...row, clock: clock(row, clockTime) }, time);
+export function gameWords(row, time, clockTime = time) {
+  const { status, period, start } = row;
+  const known = typeof status === "string" && Object.hasOwn(GAME, status);
+  const words = [known ? GAME[status] : text(status)];
+  if (status === "scheduled" && number(start) !== null) return startWords(number(start), time);
+  if (status === "final" && /^final/i.test(text(period))) return text(period); // "Final/OT" says more
+  const running = !known || ["live", "break", "suspended"].includes(status);
+  if (running && period !== undefined && period !== words[0]) words.push(periodWords(period));
+  if (running && status !== "break" && row.clock !== undefined) words.push(clock(row, clockTime));
+  return words.join(" · ");
+}
+
+/** The score of a game, home first; null while it is not known. @returns {[number, number]|null} */
+export function score(row) {
+  const figures = [number(row?.home_score), number(row?.away_score)];
+  return figures.includes(null) ? null : figures;
+}
+
+/** A game in one line: its two sides and its score, "Ashford 2–1 Brackley"; without sides its symbol. */
+export function gameLine(symbol, row) {
+  const figures = score(row)?.join("–");
+  if (row.home === undefined || row.away === undefined) return figures ? `${symbol} ${figures}` : symbol;
+  return `${text(row.home)} ${figures ?? format.MISSING} ${text(row.away)}`;
+}
 
 const ORDINALS = { one: "st", two: "nd", few: "rd", other: "th" };
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });

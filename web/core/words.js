@@ -1,10 +1,56 @@
 /**
- * What is said around the rows: rate, latency, viewers, feeds. Pure.
+ * What is said around the rows: connection, rate, latency, viewers, feeds. Pure.
  * @module words
  */
 import * as format from "./format.js";
 
-const SECOND = 1_000;
+const { SECOND, number } = format;
+
+/**
+ * The state of the connection, in words.
+ * @param state as told by the connection: kind, why, until, paused.
+ * @param {{at: number|null, waiting: number|null}} board what the page holds.
+ * @param {number} now epoch milliseconds
+ */
+export function stateWords(state, { at, waiting }, now) {
+  const asOf = number(at) === null ? "" : `, as of ${format.clock(at)}`;
+  const paused = state.paused ? "Paused, " : "";
+  switch (state.kind) {
+    case "live":
+      if (!state.paused) return "Live";
+      if (waiting === null) return "Paused, changes waiting";
+      return `Paused, ${waiting === 1 ? "1 change" : `${waiting} changes`} waiting`;
+    case "waiting": {
+      const seconds = Math.max(1, Math.ceil((state.until - now) / SECOND));
+      const words = `${paused}reconnecting in ${seconds} s (${state.why})${asOf}`;
+      return words[0].toUpperCase() + words.slice(1);
+    }
+    case "idle":
+      return `Resting${asOf}`;
+    case "offline":
+      return `${paused ? "Paused, offline" : "Offline"}${asOf}`;
+    case "closed":
+      return `Closed: ${state.why}${asOf}`;
+    default:
+      return `Connecting…`;
+  }
+}
+
+/** What is said aloud when the connection changes: without a countdown, which would never end. */
+export function announcement(kind, why) {
+  switch (kind) {
+    case "live":
+      return "Live";
+    case "paused":
+      return "Paused";
+    case "waiting":
+      return `Not live, reconnecting: ${why}`;
+    case "offline":
+      return "Offline";
+    default:
+      return `Closed: ${why}`;
+  }
+}
 
 /** How often updates come. */
 export const rateWords = (rate) => (rate === "live" ? "Live" : `Live, every ${rate} s`);
@@ -30,10 +76,29 @@ export function feedsSummary(feeds) {
 
 /** A feed in one line: how far it can be trusted and how late it is by contract, since when, why, and how old its data is. */
 export function feedFacts(name, feed, now) {
-  const [since, at, delay] = [feed?.since, feed?.at, feed?.delay].map((value) => format.number(value) ?? 0);
+  const [since, at, delay] = [feed?.since, feed?.at, feed?.delay].map((value) => number(value) ?? 0);
   const facts = [`${name}: ${format.text(feed?.quality)}${delay > 0 ? ` ${format.age(delay)}` : ""}`];
   if (since > 0) facts.push(`since ${format.shortTime(since, now)}`);
   facts.push(at > 0 ? `last read ${format.age(now - at)} ago` : "not read yet");
   if (typeof feed?.why === "string" && feed.why) facts.push(feed.why);
   return facts.join(" · ");
+}
+
+/** One line about a feed that is not as it should be; "" for one that is. */
+export function feedWords(name, feed, now) {
+  const word = format.quality(feed?.quality);
+  const why = typeof feed?.why === "string" ? feed.why : "";
+  if (!word || word === "closed" || (word === "delayed" && !why)) return "";
+  let when = "";
+  if (number(feed.since) !== null) when = ` since ${format.shortTime(feed.since, now)}`;
+  else if (number(feed.at) !== null) when = `, last data ${format.shortTime(feed.at, now)}`;
+  return `${name}: ${word}${when}${why ? ` – ${why}` : ""}`;
+}
+
+/** Why a board has no rows. */
+export function emptyWords(feeds) {
+  const reasons = Object.entries(feeds)
+    .filter(([, feed]) => format.quality(feed?.quality))
+    .map(([name, feed]) => `feed ${name}: ${feed.quality}`);
+  return ["No rows yet", ...reasons, "waiting"].join(" – ");
 }

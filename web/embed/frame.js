@@ -5,6 +5,7 @@
 import { Client } from "../client.js";
 import { parameters } from "../core/embed.js";
 import * as format from "../core/format.js";
+import { announcement, emptyWords, stateWords } from "../core/words.js";
 import { Announcer } from "../ui/announcer.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
 
@@ -89,7 +90,7 @@ class Words {
     }
     const { kind, why } = this.#client.state;
     if (message !== null || !["live", "waiting", "offline", "closed"].includes(kind) || kind === this.#lastKind) return;
-    if (kind !== "live" || this.#lastKind) this.#announcer.say(format.announcement(kind, why));
+    if (kind !== "live" || this.#lastKind) this.#announcer.say(announcement(kind, why));
     this.#lastKind = kind;
   }
 
@@ -103,9 +104,9 @@ class Words {
     const state = this.#client.state;
     const isLive = state.kind === "live";
     let words = this.#problem;
-    if (!words && !isLive) words = format.stateWords(state, store, Date.now());
+    if (!words && !isLive) words = stateWords(state, store, Date.now());
     if (!words && !store.ready) words = "Connecting…";
-    if (!words && store.rows.size === 0) words = format.emptyWords(store.feeds);
+    if (!words && store.rows.size === 0) words = emptyWords(store.feeds);
     if (!words && missing) words = missing;
     mark(document.documentElement, "live", isLive ? "yes" : "no");
     mark(this.element, "bad", words ? "yes" : "");

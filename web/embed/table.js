@@ -5,6 +5,7 @@
 import { HEAD, plan } from "../core/columns.js";
 import { chosen, columnsFor, missingWords } from "../core/embed.js";
 import * as format from "../core/format.js";
+import * as games from "../core/games.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
 import { Flash } from "../ui/flash.js";
 import { link, start } from "./frame.js";
@@ -32,7 +33,7 @@ class Line {
   show(symbol, row, at) {
     const quality = row === undefined ? "not here" : format.quality(row.quality);
     const values = row ?? {};
-    writeCut(this.#symbol, format.gameLine(symbol, values));
+    writeCut(this.#symbol, games.gameLine(symbol, values));
     write(this.#badge, quality);
     mark(this.element, "quality", row === undefined ? "down" : quality);
     for (const cell of this.#cells) this.#write(cell, values, at);
@@ -41,7 +42,7 @@ class Line {
 
   #write({ column, figure, element, flash }, row, at) {
     const value = row[column.field];
-    writeCut(figure, column === GAME ? format.gameWords(row, at) : format.cell(value, column, row.last), 8);
+    writeCut(figure, column === GAME ? games.gameWords(row, at, null) : format.cell(value, column, row.last), 8);
     const [before, now] = [format.number(this.#shown[column.field]), format.number(value)];
     if (column.isChange) mark(element, "direction", now > 0 ? "up" : now < 0 ? "down" : "");
     mark(element, "arrow", column.hasArrow ? "yes" : "");

@@ -5,6 +5,7 @@
 import { chosen, missingWords } from "../core/embed.js";
 import { plan } from "../core/columns.js";
 import * as format from "../core/format.js";
+import * as games from "../core/games.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
 import { link, start } from "./frame.js";
 
@@ -55,8 +56,8 @@ function told(symbol, row, columns, store) {
   if (row === undefined) return { symbol, figure: "", change: "", direction: "", quality: "not here", isHere: false };
   const quality = format.quality(row.quality);
   if (store.layout === "scores") {
-    const game = format.gameLine(symbol, row);
-    return { symbol: game, figure: format.gameWords(row, store.at), change: "", direction: "", quality, isHere: true };
+    const game = games.gameLine(symbol, row);
+    return { symbol: game, figure: games.gameWords(row, store.at, null), change: "", direction: "", quality, isHere: true };
   }
   const { value, change } = columns;
   const amount = change && format.number(row[change.field]);

@@ -2,7 +2,7 @@
  * The course of one row: its history, what comes live, and the picture of it with its words.
  * @module chart
  */
-import { RANGES, cut, pointWords, points, words } from "../core/course.js";
+import { RANGES, cut, pointWords, points, words } from "../core/chart.js";
 import { make, write } from "./dom.js";
 import { column } from "../core/details.js";
 import * as format from "../core/format.js";

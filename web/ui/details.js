@@ -7,6 +7,7 @@ import { changeWords, column, fields, value } from "../core/details.js";
 import { feedFacts } from "../core/words.js";
 import { make, mark, write } from "./dom.js";
 import * as format from "../core/format.js";
+import * as games from "../core/games.js";
 
 /** Events of a game that are kept while it is looked at: a screen of them. */
 const EVENTS = 20;
@@ -54,9 +55,9 @@ export class GameHead {
     this.element = make("div", "game-head", this.#state, this.#table, this.#correction);
   }
 
-  show(store, row, now) {
-    write(this.#state, format.gameWords(row, now));
-    write(this.#correction, row.correction === undefined ? "" : `Corrected: ${format.text(row.correction)}`);
+  show(store, row, now, clockTime) {
+    write(this.#state, games.gameWords(row, now, clockTime));
+    write(this.#correction, games.correction(row));
     const periods = Array.isArray(row.periods) ? row.periods.filter(Array.isArray).slice(0, 12) : [];
     const count = periods.length;
     const sides = [

@@ -22,6 +22,9 @@ const EDGE = 12;
 
 await loadStyle(new URL("./drawer.css", import.meta.url)).catch(() => {}); // plain, it still tells everything
 
+/** Clocks of games run on only while the server could say that they stop. */
+const isLive = ({ kind, paused }) => kind === "live" && !paused;
+
 export class Drawer {
   element = make("dialog", "drawer");
   /** Called with the symbol after closing, however it was closed: gives the focus back. */
@@ -175,7 +178,7 @@ export class Drawer {
     writeCut(this.#title, title(store, this.#symbol, this.#row));
     writeCut(this.#name, this.#row.name === undefined ? "" : format.text(this.#row.name));
     if (this.#layout === null) return write(this.#body, store.ready ? "This row is not on the board" : "Waiting for the board");
-    this.#head.show(store, this.#row, now);
+    this.#head.show(store, this.#row, now, isLive(this.#context.client.state) ? now : null);
     write(this.#trust, this.#trustWords(row, now));
     mark(this.#trust, "quality", row === undefined ? "down" : format.quality(row.quality));
     this.#fields.show(store, this.#row, now);

@@ -2,7 +2,6 @@
  * The feeds of a board: those that need attention in a line each, all of them in a panel.
  * @module feeds
  */
-import * as format from "../core/format.js";
 import * as words from "../core/words.js";
 import { make, write } from "./dom.js";
 
@@ -40,7 +39,7 @@ export class Feeds {
     this.#store = store;
     const feeds = Object.entries(store?.feeds ?? {});
     const now = this.#context.now();
-    const lines = feeds.map(([name, feed]) => format.feedWords(name, feed, now)).filter(Boolean);
+    const lines = feeds.map(([name, feed]) => words.feedWords(name, feed, now)).filter(Boolean);
     const before = this.#noted;
     this.#noted = written(this.#notes, lines, before);
     if (this.#noted !== before) this.#context.say(this.#noted || "All feeds are as they should be");

@@ -4,6 +4,7 @@
  */
 import { following, left, pagesOf, parameters, rotation, shift } from "../core/kiosk.js";
 import * as format from "../core/format.js";
+import { feedWords, stateWords } from "../core/words.js";
 import { loadStyle, make, mark, write, writeCut } from "./dom.js";
 
 /** Everything that depends on time is looked at this often: clocks are told in seconds. */
@@ -169,7 +170,7 @@ class Kiosk {
     const now = this.#context.now();
     writeCut(this.#title, store?.title ?? "ticker");
     write(this.#clock, format.shortTime(now, now));
-    const words = format.stateWords(state, store ?? { at: null, waiting: null }, Date.now());
+    const words = stateWords(state, store ?? { at: null, waiting: null }, Date.now());
     const asOf = state.kind === "live" && store?.at ? `, as of ${format.clock(store.at)}` : "";
     write(this.#words, words + asOf);
     mark(this.#state, "kind", state.kind);
@@ -182,7 +183,7 @@ class Kiosk {
     const there = this.#dashboard.boards();
     const unknown = there.length > 0 ? this.#wanted.boards.filter((name) => !there.includes(name)) : [];
     const notes = unknown.map((name) => `There is no board named ${name}`);
-    for (const [name, feed] of Object.entries(store?.feeds ?? {})) notes.push(format.feedWords(name, feed, now));
+    for (const [name, feed] of Object.entries(store?.feeds ?? {})) notes.push(feedWords(name, feed, now));
     if (this.#isHeld) notes.push("Rotation paused");
     return notes.filter(Boolean).join("  ·  ");
   }

@@ -2,7 +2,7 @@
  * The picture of a course, drawn by uPlot: the only module that knows that library.
  * @module plot
  */
-import { STEPS, bounds, decimals, indexAt } from "../core/course.js";
+import { STEPS, bounds, decimals, indexAt } from "../core/chart.js";
 import { loadScript, loadStyle, make, mark } from "./dom.js";
 import * as format from "../core/format.js";
 

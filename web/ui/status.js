@@ -46,7 +46,7 @@ export class Status {
     const isPaused = state.kind === "live" && state.paused;
     const rate = this.#ui.rate.value;
     const board = { at: store?.at ?? null, waiting: store?.waiting ?? null };
-    const said = problem || format.stateWords(state, board, Date.now());
+    const said = problem || words.stateWords(state, board, Date.now());
     write(this.#ui.words, said === "Live" ? words.rateWords(rate) : said);
     mark(this.#ui.state, "kind", problem ? "closed" : isPaused ? "paused" : state.kind);
     mark(this.#ui.board, "live", state.kind === "live" && !problem ? "yes" : "no");

@@ -41,9 +41,13 @@ export class Toolbar {
 
   /** Leaves the filter: empties it first, and goes to the rows then. */
   leave(view) {
-    if (this.field.value === "") return view?.focus(view.symbols[0]);
-    this.clear();
-    this.#filter("");
+    if (this.field.value !== "") {
+      this.clear();
+      this.#filter("");
+      return;
+    }
+    this.field.blur(); // also where no row is painted yet that could have the focus
+    view?.focus(view.symbols[0]);
   }
 
   paint(store, view) {

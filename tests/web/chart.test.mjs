@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { STEPS, bounds, cut, decimals, indexAt, pointWords, points, words } from "../../web/core/course.js";
+import { STEPS, bounds, cut, decimals, indexAt, pointWords, points, words } from "../../web/core/chart.js";
 
 const MINUTE = 60_000;
 const START = Date.UTC(2026, 0, 5, 9, 30);
