@@ -14,6 +14,7 @@ LAYERS = [
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
+    {"channel"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle"},

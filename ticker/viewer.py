@@ -16,7 +16,7 @@ from ticker.live import LiveBoard
 from ticker.protocol import CloseCode
 
 if TYPE_CHECKING:
-    from ticker.hub import Channel
+    from ticker.channel import Channel
 
 
 NO_SOCKET = -1

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from benches.peers import ticker_server
-from ticker import hub
+from ticker import channel
 from ticker.config import Settings
 from ticker.server import configure
 from ticker.transport import FrameConnection
@@ -19,7 +19,7 @@ from ticker.viewer import NO_SOCKET
 
 def unchunked() -> None:
     """Write a tick to everybody before the loop turns."""
-    hub.AT_ONCE = sys.maxsize
+    channel.AT_ONCE = sys.maxsize
 
 
 def transport() -> None:

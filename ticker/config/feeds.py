@@ -1,58 +1,29 @@
-"""The config: one YAML file, read into frozen settings with every default in one place.
-
-``ticker.configfile`` finds all problems of a file at once. Here lengths of time are in seconds and
-sizes in bytes.
-"""
+"""The feeds: each a source on a schedule, and how its documents become rows."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from ticker import fields as known_fields
-from ticker.fields import Kind
+from ticker.config.parts import FieldName, Keep, Period, Strict, ValueKind, Wait, address, rule
 from ticker.quality import Freshness
-from ticker.scalars import (
-    Boolean,
-    Duration,
-    Integer,
-    Number,
-    Path,
-    Size,
-    Symbol,
-    Text,
-    expected,
-)
+from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
 
 HeaderName = Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
-FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
-Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
-Wait = Annotated[Duration, Field(gt=0)]
-Keep = Annotated[Duration, Field(ge=0, le=86_400)]
-ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
-"""As browsers write it (RFC 6454, 6.2), so that texts can be compared."""
-ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
-
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -60,22 +31,10 @@ SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
 }
 
 
-def rule(message: str) -> PydanticCustomError:
-    """Return the error for a value that breaks a rule between keys."""
-    return PydanticCustomError("rule", "{message}", {"message": message})
-
-
-# -- how single values become parts of models
-
-
 def _rule(value: Any) -> Any:
     if value is None:
         raise expected("a path or a mapping with `path`", value)
     return {"path": value} if isinstance(value, str) else value
-
-
-def _column(value: Any) -> Any:
-    return {"field": value} if isinstance(value, str) else value
 
 
 def _zone(value: str) -> str:
@@ -90,26 +49,6 @@ def _header(value: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise rule("expected printable ASCII text: no line break, no umlaut")
     return value
-
-
-def _address(value: str) -> str:
-    try:
-        valid = urlsplit(value).port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise rule("expected an address with a port from 1 to 65535, or none")
-    return value
-
-
-def _origin(value: str) -> str:
-    usual = {"http": ":80", "https": ":443"}.get(value.partition(":")[0], "")
-    if not ORIGIN.fullmatch(value) or value.endswith(usual):
-        raise rule(
-            "expected an origin as browsers write it, such as https://intranet.example.com:8443: "
-            "in small letters, with a port only where it is not the usual one, without a path"
-        )
-    return _address(value)
 
 
 def _existing(value: str, info: ValidationInfo) -> str:
@@ -130,43 +69,7 @@ def _tag(value: Any, key: str, default: str | None) -> str | None:
     return str(found) if isinstance(found, str) else None
 
 
-# -- the models
-
 HeaderValue = Annotated[Text, AfterValidator(_header)]
-Origin = Annotated[Text, AfterValidator(_origin)]
-
-
-class Strict(BaseModel):
-    """Base of every part of the config: frozen, and no key that is not known."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
-
-
-class Server(Strict):
-    """Where to listen, and the limits of viewers."""
-
-    host: Text = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for every IPv4 interface."""
-    port: Annotated[Integer, Field(ge=0, le=65_535)] = 8000
-    """Port to listen on; 0 takes a free one."""
-    heartbeat: Annotated[Duration, Field(ge=0.5, le=3600)] = 5.0
-    """A viewer to whom nothing was sent for so long gets a heartbeat."""
-    stall_timeout: Wait = 20.0
-    """A viewer that accepts nothing for so long is closed as too slow (4001)."""
-    max_viewers: Annotated[Integer, Field(ge=1)] = 10_000
-    """More are answered with 503 and Retry-After."""
-    boards_per_viewer: Annotated[Integer, Field(ge=1)] = 20
-    """Boards that one connection may watch."""
-    max_message: Size = 16_000
-    """Longest message a viewer may send; a longer one closes it (1009)."""
-    presence: Annotated[Duration, Field(ge=0, le=3600)] = 5.0
-    """A board's viewers are told how many they are, when that changed, at most once in this time;
-    0 for never."""
-    origins: list[Origin] = []
-    """Other sites, such as `https://intranet.example.com`, whose pages may frame `/embed/` and
-    read what is served here."""
 
 
 class FeedBase(Strict):
@@ -333,7 +236,7 @@ class PollFeed(RowMapping, FeedBase):
     """Time between two polls."""
     timeout: Wait | None = None
     """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
-    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(_address)]
+    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(address)]
     """http or https; `{symbol}` in it makes one request for each of `symbols`."""
     symbols: Annotated[list[Symbol], Field(validate_default=True)] = []
     """What `{symbol}` in the url stands for."""
@@ -428,84 +331,3 @@ Feed = Annotated[
         custom_error_message="expected simulate, poll or replay",
     ),
 ]
-
-
-class Column(Strict):
-    """One column of a board."""
-
-    field: FieldName
-    """The field it shows."""
-    label: Text | None = None
-    """What people read above it; default by the field's name."""
-    kind: ValueKind | None = None
-    """How it is shown; default by the field's name."""
-    digits: Annotated[Integer, Field(ge=0, le=12)] | None = None
-    """Decimals; default as many as the value needs."""
-
-
-class BoardSettings(Strict):
-    """A table that people watch."""
-
-    title: Text | None = None
-    """What people read above it; default the board's name."""
-    layout: Literal["quotes", "scores"] = "quotes"
-    """A table of quotes or cards of scores."""
-    feeds: Annotated[list[Text], Field(min_length=1)]
-    """The feeds that fill it."""
-    flush: Annotated[Duration, Field(ge=0.01, le=60)] = 0.1
-    """Changes are published at most once in this time."""
-    history: Annotated[Integer, Field(ge=0, le=2000)] = 240
-    """Points kept of each row's past, for at most 24 hours; 0 keeps none."""
-    columns: list[Annotated[Column, BeforeValidator(_column, Text | Column)]] = []
-    """Fields to show, in order: a name, or a mapping with `field` and more. Default by what the
-    feeds provide."""
-
-
-class Settings(Strict):
-    """The whole config."""
-
-    server: Server = Server()
-    """Where to listen, and limits."""
-    feeds: Annotated[dict[Name, Feed], Field(min_length=1)]
-    """The sources, by name."""
-    boards: Annotated[dict[Name, BoardSettings], Field(min_length=1)]
-    """What people watch, by name."""
-
-    def columns(self, board: str) -> Iterator[Column]:
-        """Yield the columns of ``board`` with every default filled in."""
-        settings = self.boards[board]
-        columns = settings.columns
-        if not columns and settings.layout == "quotes":
-            provided = self.provided(board)
-            names = [name for name in DEFAULT_COLUMNS if name in provided]
-            own = [n for n in self._mapped(board) if n not in known_fields.KNOWN]
-            columns = [Column(field=name) for name in (*names, *own)]
-        for column in columns:
-            yield Column(
-                field=column.field,
-                label=column.label or known_fields.label_of(column.field),
-                kind=column.kind or known_fields.kind_of(column.field),
-                digits=column.digits,
-            )
-
-    def tracked(self, board: str) -> str | None:
-        """Return the field whose past ``board`` keeps, None for none: scores have no curve."""
-        settings = self.boards[board]
-        if settings.layout == "scores" or not settings.history:
-            return None
-        columns = list(self.columns(board))
-        if "last" in self.provided(board) | {column.field for column in columns}:
-            return "last"
-        prices = (column.field for column in columns if column.kind is Kind.PRICE)
-        return next(prices, None)
-
-    def provided(self, board: str) -> set[str]:
-        """Return the fields that the feeds of ``board`` can fill."""
-        return set().union(*(self.feeds[name].provides for name in self.boards[board].feeds))
-
-    def _mapped(self, board: str) -> dict[str, None]:
-        feeds = [self.feeds[name] for name in self.boards[board].feeds]
-        return {f: None for feed in feeds if isinstance(feed, RowMapping) for f in feed.fields}
-
-
-DEFAULT_COLUMNS = ("last", "change", "change_pct", "bid", "ask", "volume")

@@ -1,0 +1,43 @@
+"""What the models of the config are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from ticker.fields import Kind
+from ticker.scalars import Duration, Text
+
+FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
+Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
+Wait = Annotated[Duration, Field(gt=0)]
+Keep = Annotated[Duration, Field(ge=0, le=86_400)]
+ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
+
+
+def rule(message: str) -> PydanticCustomError:
+    """Return the error for a value that breaks a rule between keys."""
+    return PydanticCustomError("rule", "{message}", {"message": message})
+
+
+def address(value: str) -> str:
+    """Return a URL whose port can be one; raise the rule otherwise."""
+    try:
+        valid = urlsplit(value).port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise rule("expected an address with a port from 1 to 65535, or none")
+    return value
+
+
+class Strict(BaseModel):
+    """Base of every part of the config: frozen, and no key that is not known."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
