@@ -17,7 +17,7 @@ LAYERS = [
     {"channel"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
-    {"page", "bundle"},
+    {"page", "bundle", "access"},
     {"app", "api"},
     {"server", "tail", "tryout", "load"},
     {"cli"},

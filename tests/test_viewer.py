@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support import eventually
-from ticker import hub as hub_module
+from ticker import channel
 from ticker.frame import Frame
 from ticker.hub import Hub
 from ticker.live import FeedStatus, LiveBoard
@@ -124,7 +124,7 @@ async def test_a_viewer_that_takes_nothing_is_noticed_and_one_that_moves_is_not(
 
 async def test_who_leaves_during_a_tick_is_not_told_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turn while a tick goes out; what they change counts at once."""
-    monkeypatch.setattr(hub_module, "AT_ONCE", 1)
+    monkeypatch.setattr(channel, "AT_ONCE", 1)
     live = board("a")
     tick(live)
     hub = Hub({"a": live})
@@ -185,7 +185,7 @@ async def test_who_leaves_a_board_during_the_count_is_told_nothing_more_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Others have their turn meanwhile; who changed to another board knows nothing of this one."""
-    monkeypatch.setattr(hub_module, "AT_ONCE", 1)
+    monkeypatch.setattr(channel, "AT_ONCE", 1)
     live = board("a")
     hub = Hub({"a": live})
     connections = [OneFrameConnection() for _ in range(2)]

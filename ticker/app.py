@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, api
+from ticker.access import Access
 from ticker.config import Settings
 from ticker.feeds.make import make
 from ticker.history import History
@@ -51,6 +52,7 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
+        self.access = Access(settings.access)
         self.page = Page(web_directory(), _embedded(server.origins))
         self.hub = Hub(
             self.boards,

@@ -22,11 +22,12 @@ from ticker.config.feeds import (
     SimulatedScores,
 )
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
-from ticker.config.server import Server
+from ticker.config.server import Access, Server
 from ticker.fields import Kind
 from ticker.scalars import Duration, Integer, Text
 
 __all__ = [
+    "Access",
     "BoardSettings",
     "Column",
     "Feed",
@@ -81,6 +82,8 @@ class Settings(Strict):
 
     server: Server = Server()
     """Where to listen, and limits."""
+    access: Access = Access()
+    """Who may do what."""
     feeds: Annotated[dict[Name, Feed], Field(min_length=1)]
     """The sources, by name."""
     boards: Annotated[dict[Name, BoardSettings], Field(min_length=1)]

@@ -16,6 +16,8 @@ Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
 Keep = Annotated[Duration, Field(ge=0, le=86_400)]
+Secret = Annotated[Text, Field(min_length=16, json_schema_extra={"writeOnly": True})]
+"""Shown nowhere; write it as `${NAME}` or `${file:PATH}`."""
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 

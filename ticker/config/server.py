@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ticker.config.parts import Strict, Wait, address, rule
+from ticker.config.parts import Secret, Strict, Wait, address, rule
 from ticker.scalars import Duration, Integer, Size, Text
 
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?")
@@ -50,3 +50,11 @@ class Server(Strict):
     origins: list[Origin] = []
     """Other sites, such as `https://intranet.example.com`, whose pages may frame `/embed/` and
     read what is served here."""
+
+
+class Access(Strict):
+    """Who may do what. Without admin tokens nobody can change anything over the network."""
+
+    admin_tokens: list[Secret] = []
+    """Tokens of those who may reload, end viewers and tell notices; several while one replaces
+    another."""
