@@ -32,21 +32,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     @app.get("/api/boards")
     async def boards() -> dict[str, Any]:
         """List the boards."""
-        return {
-            "boards": [
-                {
-                    "name": live.name,
-                    "title": live.title,
-                    "layout": live.layout,
-                    "rows": len(live.board),
-                    "epoch": live.epoch,
-                    "seq": live.seq,
-                    "quality": live.quality.value,
-                    "feeds": list(live.feeds),
-                }
-                for live in ticker.boards.values()
-            ]
-        }
+        return {"boards": [live.wire() for live in ticker.boards.values()]}
 
     @app.get("/api/boards/{name}", response_model=None)
     async def board(name: str, request: Request) -> Response:
@@ -99,8 +85,13 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
 
     @app.get("/api/feeds")
     async def feeds() -> dict[str, Any]:
-        """Say how every feed is."""
-        return {"feeds": ticker.feeds()}
+        """Say how every feed is, and whether what runs is what the config file says."""
+        return {"feeds": ticker.feeds(), "config": ticker.reloads.wire()}
+
+    @app.get("/api/status")
+    async def status() -> dict[str, Any]:
+        """Say everything at once, for people who run it."""
+        return ticker.status()
 
     @app.get("/events", response_model=None)
     async def event_stream(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable
 from time import monotonic, time
+from typing import Any
 
 from ticker import protocol
 from ticker.channel import Channel, in_turns, settle
+from ticker.config import Server
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, ErrorCode
@@ -40,43 +43,49 @@ class Hub:
     """Viewers by board. Every method that is not ``async`` is plain and immediate."""
 
     def __init__(
-        self,
-        boards: Mapping[str, LiveBoard],
-        *,
-        heartbeat: float = 5.0,
-        stall_timeout: float = 20.0,
-        max_viewers: int = 10_000,
-        boards_per_viewer: int = 20,
-        presence: float = 0.0,
-        page: str = "",
+        self, boards: dict[str, LiveBoard], settings: Server | None = None, page: str = ""
     ) -> None:
         self.boards = boards
+        self.settings = settings or Server()
         self.page = page
-        self._presence = presence
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
-        self.heartbeat = heartbeat
-        self.max_viewers = max_viewers
-        self._stall_timeout = stall_timeout
-        self._sweep_seconds = min(SWEEP_SECONDS, heartbeat / 4)
-        self._boards_per_viewer = boards_per_viewer
         self.viewers: set[Viewer] = set()
         self.draining = False
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
 
+    @property
+    def sweep_seconds(self) -> float:
+        """How often every viewer is looked at."""
+        return min(SWEEP_SECONDS, self.settings.heartbeat / 4)
+
     # -- viewers
+
+    def count(self) -> dict[str, Any]:
+        """Return how many viewers there are, by what they are doing and by board."""
+        states = Counter(viewer.state for viewer in self.viewers)
+        watched = Counter(dict.fromkeys(self.boards, 0))
+        for (board, _), channel in self._channels.items():
+            watched[board] += len(channel.watches)
+        return {
+            "now": len(self.viewers),
+            "most": self.settings.max_viewers,
+            **{state: states[state] for state in ("live", "lagging", "paused")},
+            "boards": watched,
+        }
 
     @property
     def full(self) -> bool:
         """Whether another viewer must be refused."""
-        return self.draining or len(self.viewers) >= self.max_viewers
+        return self.draining or len(self.viewers) >= self.settings.max_viewers
 
     def join(self, connection: Connection) -> Viewer:
         """Take a new viewer and greet it."""
         viewer = Viewer(secrets.token_hex(6), connection)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
-        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
+        heartbeat = self.settings.heartbeat
+        viewer.write(protocol.welcome(viewer.id, heartbeat, list(self.boards), self.page))
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -112,8 +121,8 @@ class Hub:
         if live is None:
             raise Refused(ErrorCode.UNKNOWN_BOARD, f"no board '{wanted.board}'")
         self.unsubscribe(viewer, wanted.board)
-        if len(viewer.watches) >= self._boards_per_viewer:
-            most = self._boards_per_viewer
+        most = self.settings.boards_per_viewer
+        if len(viewer.watches) >= most:
             raise Refused(ErrorCode.LIMIT, f"at most {most} boards on one connection")
         channel = self._channel(live, wanted.rate)
         watch = Watch(viewer, live, channel)
@@ -149,6 +158,28 @@ class Hub:
             self._channels[key] = Channel(live, period)
         return self._channels[key]
 
+    def remove(self, live: LiveBoard) -> list[Viewer]:
+        """Let nobody watch a board any more; return who did."""
+        channels = [c for (name, _), c in self._channels.items() if name == live.name]
+        watching = [watch.viewer for channel in channels for watch in channel.watches]
+        for viewer in watching:
+            self.unsubscribe(viewer, live.name)
+        return watching
+
+    async def tell_gone(self, board: str, viewers: Iterable[Viewer]) -> None:
+        """Tell viewers that there is no such board any more."""
+        frame = protocol.error(ErrorCode.UNKNOWN_BOARD, f"no board '{board}' any more", board)
+        async for viewer in in_turns(viewers):
+            if viewer in self.viewers and board not in viewer.watches:  # else it is back already
+                viewer.tell(f"board {board}", frame)
+
+    async def tell_boards(self) -> None:
+        """Tell everybody which boards there are."""
+        frame = protocol.boards(list(self.boards))
+        async for viewer in in_turns(list(self.viewers)):
+            if viewer in self.viewers:  # others may have left while some had their turn
+                viewer.tell("boards", frame)
+
     # -- what goes out
 
     def publish(self, live: LiveBoard) -> None:
@@ -171,7 +202,7 @@ class Hub:
     async def sweep_forever(self) -> None:
         """Send heartbeats about the quiet and end the stalled, about once a second."""
         while True:
-            await asyncio.sleep(self._sweep_seconds)
+            await asyncio.sleep(self.sweep_seconds)
             try:
                 await self.sweep(monotonic())
             except Exception:  # a defect must not end heartbeats for good
@@ -182,10 +213,10 @@ class Hub:
         frames: dict[tuple[tuple[str, int], ...], Frame] = {}  # one for all who are at the same
         at = _now_ms()
         async for viewer in in_turns(list(self.viewers)):
-            if viewer.stalled_for(now) > self._stall_timeout:
+            if viewer.stalled_for(now) > self.settings.stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
                 continue
-            late = viewer.sweep() * self._sweep_seconds > self.heartbeat
+            late = viewer.sweep() * self.sweep_seconds > self.settings.heartbeat
             if late and viewer.connection.writable and viewer in self.viewers:
                 # a paused viewer learns how far the board is, any other where it is itself: while
                 # one board is quiet, a tick of another may be on its way
@@ -199,8 +230,11 @@ class Hub:
 
     async def tell_viewers_forever(self) -> None:
         """Tell the viewers of a board how many they are, where that changed; or never."""
-        while self._presence:
-            await asyncio.sleep(self._presence)
+        while True:
+            presence = self.settings.presence
+            await asyncio.sleep(presence or SWEEP_SECONDS)
+            if not presence:
+                continue
             try:
                 await self.tell_viewers()
             except Exception:  # a defect must not end it for good

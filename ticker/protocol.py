@@ -120,6 +120,11 @@ def viewers(board: str, count: int) -> Frame:
     return _frame(type="viewers", board=board, viewers=count)
 
 
+def boards(names: Sequence[str]) -> Frame:
+    """Say which boards there are now."""
+    return _frame(type="boards", boards=names)
+
+
 def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
     """Say that the connection lives, and where its boards are."""
     return _frame(type="heartbeat", at=at, seqs=seqs)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import resource
 import signal
 import socket
+import threading
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from ticker.app import create_app
+from ticker.config import Server as ServerSettings
 from ticker.config import Settings
+from ticker.configfile import Loaded
 from ticker.errors import TickerError
 from ticker.transport import UNSENT_LOW, FrameProtocol
 
@@ -38,19 +42,28 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Do what uvicorn does; then SIGHUP means to read the config again."""
+        await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            hear = self._app.state.reloader.hear
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hear)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain the viewers, then do what uvicorn does."""
         await self._app.state.ticker.hub.drain()
         await super().shutdown(sockets)
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket of ``settings``. Raises TickerError in words when it cannot."""
-    server = settings.server
-    where = f"{server.host}:{server.port}"
+def listen(
+    server: ServerSettings, host: str | None = None, port: int | None = None
+) -> socket.socket:
+    """Return the listening socket. Raises TickerError in words when it cannot be had."""
+    host, port = host or server.host, server.port if port is None else port
+    where = f"{host}:{port}"
     try:
         family, kind, _, _, address = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
     except (OSError, UnicodeError) as error:
@@ -108,11 +121,15 @@ def raise_file_limit(viewers: int) -> None:
         log.info("%s (max_viewers), %s open files are allowed", words, f"{hard:,}")
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal. Raises TickerError when the address cannot be had."""
-    listener = listen(settings)
+def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> None:
+    """Serve until a signal, on another ``host`` or ``port`` than the config's where they are given.
+
+    Raises TickerError when the address cannot be had.
+    """
+    settings = loaded.settings
+    listener = listen(settings.server, host, port)
     raise_file_limit(settings.server.max_viewers)
-    app = create_app(settings)
+    app = create_app(loaded)
     server = Server(configure(app, settings), app)
     spare_the_collector()
     host, port = listener.getsockname()[:2]

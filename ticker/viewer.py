@@ -154,6 +154,7 @@ class Viewer:
         "_stalled_at",
         "connection",
         "id",
+        "owed",
         "paused",
         "quiet",
         "ready",
@@ -164,6 +165,8 @@ class Viewer:
         self.id = viewer_id
         self.connection = connection
         self.watches: dict[str, Watch] = {}
+        self.owed: dict[str, Frame] = {}
+        """What it is told as soon as it can be, by what that is about: of each thing the latest."""
         self.paused = False
         self.ready = connection.writable
         self.quiet = 0
@@ -173,10 +176,26 @@ class Viewer:
         connection.on_full = self._fall_behind
         connection.on_writable = self.catch_up
 
+    @property
+    def state(self) -> str:
+        """What it is doing: `live`, `lagging` or `paused`."""
+        if self.paused:
+            return "paused"
+        return "live" if self.ready else "lagging"
+
     def write(self, frame: Frame) -> Awaitable[None] | None:
         """Send a frame that is not about a board; only while the connection is writable."""
         self.quiet = 0
         return self.connection.write(frame)
+
+    def tell(self, about: str, frame: Frame) -> None:
+        """Send a frame that is not about a board's rows, now or as soon as that is possible."""
+        self.owed[about] = frame
+        self._settle()
+
+    def _settle(self) -> None:
+        while self.owed and self.connection.writable:
+            self.write(self.owed.pop(next(iter(self.owed))))
 
     def sweep(self) -> int:
         """Return for how many sweeps nothing was sent that is about its quietest board, or none."""
@@ -211,6 +230,7 @@ class Viewer:
     def catch_up(self) -> None:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
+        self._settle()
         self.set_ready(self.connection.writable and not self.paused)
         for name, watch in list(self.watches.items()):
             if not self.ready:

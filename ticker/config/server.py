@@ -58,3 +58,7 @@ class Access(Strict):
     admin_tokens: list[Secret] = []
     """Tokens of those who may reload, end viewers and tell notices; several while one replaces
     another."""
+
+
+RESTART = {"host", "port", "heartbeat", "max_message", "origins"}
+"""Keys of `server` that count only after a restart."""
