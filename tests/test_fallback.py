@@ -49,7 +49,7 @@ def hypercorn(tmp_path: Path) -> Iterator[str]:
         "from pathlib import Path\n"
         "from ticker import configfile\n"
         "from ticker.app import create_app\n"
-        "app = create_app(configfile.load(Path(__file__).parent / 'c.yaml').settings)\n"
+        "app = create_app(configfile.load(Path(__file__).parent / 'c.yaml'))\n"
     )
     command = [sys.executable, "-m", "hypercorn", "served:app", "--bind", "127.0.0.1:0"]
     with (tmp_path / "log").open("w+") as log:

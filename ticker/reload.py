@@ -107,6 +107,9 @@ class Reloader:
                 changes = self._ticker.apply(without_restart(running, loaded.settings))
             except TickerError as error:
                 raise self._failed(error) from None
+            except Exception as error:  # a defect must not stop the watch for good
+                log.exception("config not reloaded")
+                raise self._failed(TickerError(f"unexpected {type(error).__name__}")) from error
             self._files, self._digest = loaded.files, loaded.digest
             reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
             reloads.pending = compare(self._first, loaded.settings).pending
