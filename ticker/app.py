@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, api
+from ticker import __version__, admin, api
 from ticker.access import Access
 from ticker.config import Settings
 from ticker.feeds.make import make
@@ -62,6 +62,8 @@ class Ticker:
             boards_per_viewer=server.boards_per_viewer,
             presence=server.presence,
             page=self.page.version,
+            return_within=server.return_within,
+            rotate=server.rotate,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
@@ -133,6 +135,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.live = WebSocketEndpoint(ticker.hub)
     _add_headers(app, settings.server.origins)
     api.add_routes(app, ticker)
+    app.include_router(admin.router(ticker))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 
