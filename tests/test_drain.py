@@ -33,6 +33,9 @@ feeds:
 boards:
   b: {{feeds: [sim]}}
 """
+SLOW = 4 * PATIENCE
+"""Longest wait for a process to start or end, on a busy machine."""
+
 ADMIN = {"authorization": "Bearer a-token-of-the-admins"}
 MANY = ", ".join(f"S{number}-{'x' * 90}: 100" for number in range(500))
 
@@ -72,7 +75,7 @@ class Process:
 
     def ended(self) -> int:
         """Wait for the end and return the exit code."""
-        return self.process.wait(PATIENCE)
+        return self.process.wait(SLOW)
 
     @property
     def said(self) -> str:
@@ -90,7 +93,7 @@ def process(
     (tmp_path / "config.yaml").write_text(config)
     with started("serve", cwd=tmp_path) as popen:
         running = Process(popen, port, tmp_path / "stderr")
-        until(lambda: running.answers("/readyz", 200), what="the start")
+        until(lambda: running.answers("/readyz", 200), what="the start", patience=SLOW)
         yield running
 
 
@@ -102,7 +105,7 @@ def test_a_load_balancer_has_time_to_notice(tmp_path: Path) -> None:
         until(lambda: server.answers("/readyz", 503), what="the news that it drains")
         ready = server.get("/readyz")
         assert ready is not None
-        assert ready.json() == {"status": "waiting", "waiting": {"server": "draining"}}
+        assert ready.json() == {"status": "draining", "waiting": {"server": "draining"}}
         assert server.answers("/healthz", 200)
         with pytest.raises(InvalidStatus) as refused, server.follow():
             pass
@@ -141,11 +144,11 @@ EVENTS = b"GET /events?board=b HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def test_everybody_is_told_and_nobody_holds_it_up(tmp_path: Path) -> None:
-    """Viewers, viewers of events, some who never read and a source that never answers."""
+    """Viewers, viewers of events, one who never reads and a source that never answers."""
     hang = threading.Event()
 
     def respond(_: Handler) -> None:
-        hang.wait(PATIENCE * 4)
+        hang.wait(2 * SLOW)
 
     with source() as upstream:
         upstream.script["/t"] = respond
@@ -157,8 +160,8 @@ def test_everybody_is_told_and_nobody_holds_it_up(tmp_path: Path) -> None:
         ):
             until(lambda: upstream.asked("/t"), what="a reading under way")
             viewer.wait("diff")
-            unread = [silent(server.port, request) for request in (UPGRADE, EVENTS)]
-            until(lambda: len(server.stalled()) == 2, what="two who do not keep up")
+            unread = silent(server.port, UPGRADE)
+            until(lambda: server.stalled() == ["websocket"], what="one who does not keep up")
             with httpx.stream("GET", f"{server.url}/events?board=b", timeout=PATIENCE) as events:
                 lines = events.iter_lines()
                 next(line for line in lines if "snapshot" in line)
@@ -173,9 +176,18 @@ def test_everybody_is_told_and_nobody_holds_it_up(tmp_path: Path) -> None:
             assert closed.value.rcvd.code == 4000
             assert server.ended() == 0
             assert "Traceback" not in server.said
-            for raw in unread:
-                raw.close()
+            assert "exceeded" not in server.said
+            unread.close()
         hang.set()
+
+
+def test_an_unread_stream_of_events_is_cut_off(tmp_path: Path) -> None:
+    """A few seconds after the goodbyes, long before the drain's time is over."""
+    words = "drain: 1h, stall_timeout: 1h"
+    with process(tmp_path, words, symbols=MANY) as server, silent(server.port, EVENTS):
+        until(lambda: server.stalled() == ["sse"], what="one who does not keep up")
+        server.signal()
+        assert server.ended() == 0
 
 
 STUCK = """
@@ -199,7 +211,7 @@ def test_what_hangs_is_cut_off(tmp_path: Path) -> None:
         popen = subprocess.Popen([sys.executable, "-c", STUCK], stderr=log, text=True, cwd=tmp_path)
         try:
             server = Process(popen, port, tmp_path / "stderr")
-            until(lambda: server.answers("/readyz", 200), what="the start")
+            until(lambda: server.answers("/readyz", 200), what="the start", patience=SLOW)
             server.signal()
             assert server.ended() == 0
             assert re.search("something does not end: cut off", server.said)

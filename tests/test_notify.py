@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import PATIENCE, Handler, source, until
+from tests.support import Handler, source, until
 from tests.test_cli import free_port, started
+from tests.test_drain import SLOW
 from ticker import notify
 
 CONFIG = """
@@ -33,7 +34,7 @@ def manager(
     address = str(tmp_path / "n") if request.param == "path" else f"@ticker-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address.replace("@", "\0"))
-        listener.settimeout(PATIENCE)
+        listener.settimeout(SLOW)
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         yield listener
 
@@ -51,7 +52,7 @@ def test_the_manager_follows_the_life_of_the_program(
     answer = threading.Event()
 
     def respond(handler: Handler) -> None:
-        answer.wait(PATIENCE)
+        answer.wait(SLOW)
         handler.answer(200, b'[{"symbol": "A", "last": 1}]')
 
     port = free_port()
@@ -59,19 +60,19 @@ def test_the_manager_follows_the_life_of_the_program(
         upstream.script["/t"] = respond
         (tmp_path / "config.yaml").write_text(CONFIG % (port, upstream.url))
         with started("serve", cwd=tmp_path) as process:
-            until(lambda: upstream.asked("/t"), what="the first reading")
+            until(lambda: upstream.asked("/t"), what="the first reading", patience=SLOW)
             assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503
             manager.setblocking(False)
             with pytest.raises(BlockingIOError):
                 heard(manager)
-            manager.settimeout(PATIENCE)
+            manager.settimeout(SLOW)
             answer.set()
             assert [heard(manager) for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
             process.send_signal(signal.SIGTERM)
             while (said := heard(manager)) == "WATCHDOG=1":
                 pass
             assert said == "STOPPING=1"
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(SLOW) == 0
 
 
 def test_a_reload_is_told(manager: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 from time import monotonic
@@ -15,6 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from tests.support import PATIENCE, QUIET, Follower, Running, publish, serving, until
 from tests.test_viewer import OneFrameConnection, board, tick
 from tests.test_viewers import big, raw_viewer
+from ticker import channel
+from ticker.admin import page_of
 from ticker.hub import Hub
 from ticker.protocol import CloseCode, Subscribe
 
@@ -161,6 +164,19 @@ def test_many_are_listed_page_by_page(server: Running) -> None:
     assert set(ids) == {viewer.id for viewer in server.ticker.hub.viewers}
     for follower in followers:
         follower.__exit__()
+
+
+async def test_a_list_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, others have their turn; who leaves meanwhile is no harm."""
+    monkeypatch.setattr(channel, "AT_ONCE", 1)
+    hub = Hub({})
+    viewers = [hub.join(OneFrameConnection()) for _ in range(5)]
+    listing = asyncio.create_task(page_of(hub, 1000))
+    for viewer in viewers:
+        await asyncio.sleep(0)
+        assert not listing.done()
+        hub.leave(viewer)
+    assert len((await listing)["viewers"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -58,16 +58,7 @@ def _add_viewers(routes: APIRouter, hub: Hub) -> None:
         """List viewers in the order of their ids, those ``after`` an id."""
         if board is not None:
             _known(hub, board)
-        found = [
-            viewer
-            async for viewer in in_turns(list(hub.viewers))
-            if viewer.id > after and (board is None or board in viewer.watches)
-        ]
-        page = nsmallest(limit + 1, found, key=attrgetter("id"))
-        now = monotonic()
-        shown = [_wire(viewer, now) async for viewer in in_turns(page[:limit])]
-        following = page[limit - 1].id if len(page) > limit else None
-        return _json({"viewers": shown, "next": following})
+        return _json(await page_of(hub, limit, after, board))
 
     @routes.delete("/api/viewers/{viewer_id}", status_code=204)
     async def remove(viewer_id: str) -> None:
@@ -76,6 +67,22 @@ def _add_viewers(routes: APIRouter, hub: Hub) -> None:
         if viewer is None:
             raise HTTPException(404, f"no viewer '{viewer_id[:64]}'")
         hub.remove(viewer)
+
+
+async def page_of(hub: Hub, limit: int, after: str = "", board: str | None = None) -> Any:
+    """Return at most ``limit`` viewers, those after an id, and after which id to go on.
+
+    The loop turns meanwhile: nobody waits for the list, however long it is.
+    """
+    found = [
+        viewer
+        async for viewer in in_turns(list(hub.viewers))
+        if viewer.id > after and (board is None or board in viewer.watches)
+    ]
+    page = nsmallest(limit + 1, found, key=attrgetter("id"))
+    now = monotonic()
+    shown = [_wire(viewer, now) async for viewer in in_turns(page[:limit])]
+    return {"viewers": shown, "next": page[limit - 1].id if len(page) > limit else None}
 
 
 def _wire(viewer: Viewer, now: float) -> dict[str, Any]:
