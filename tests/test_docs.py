@@ -62,6 +62,7 @@ def test_every_message_is_in_protocol_md() -> None:
     """With an example of each type, in both directions."""
     server = {"welcome", "snapshot", "diff", "status", "viewers", "boards", "heartbeat"}
     server |= {"error", "goodbye"}
+    server |= {"notice"}
     viewer = {"subscribe", "unsubscribe", "pause", "resume", "ping"}
     assert {message["type"] for message in messages()} == server | {"pong"} | viewer
 
@@ -78,6 +79,7 @@ def test_the_examples_are_what_the_server_makes() -> None:
                 protocol.status("b", {}).text,
                 protocol.viewers("b", 1).text,
                 protocol.boards(["b"]).text,
+                protocol.notice("n", "t", level="info", at=1, until=2, board="b").text,
                 protocol.heartbeat(1, {}).text,
                 protocol.error(ErrorCode.LIMIT, "m", "b").text,
                 protocol.goodbye(CloseCode.DRAINING, (0, 1)).text,

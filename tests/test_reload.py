@@ -11,6 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support import PATIENCE, Follower, Running, Source, serving, source, until
@@ -366,6 +367,23 @@ def test_two_reloads_at_once_are_one_after_the_other(ops: Ops, server: Running) 
 
     asyncio.run_coroutine_threadsafe(both(), server.loop).result(PATIENCE)
     assert server.feed("a")["every"] == 120
+
+
+def test_an_admin_may_ask_for_it(ops: Ops) -> None:
+    """And is told what has changed, or what is wrong; nobody else may."""
+    ops.config["access"] = {"admin_tokens": ["token-of-an-admin"]}
+    ops.save()
+    with serving(ops.file) as server:
+        admin = {"authorization": "Bearer token-of-an-admin"}
+        url = f"{server.url}/-/reload"
+        assert httpx.post(url).status_code == 401
+        assert httpx.post(url, headers={"authorization": "Bearer guessed"}).status_code == 403
+        answer = httpx.post(url, headers=admin)
+        assert answer.json() == {"changes": [], "pending": []}
+        ops.file.write_text("feeds: {")
+        refused = httpx.post(url, headers=admin)
+        assert refused.status_code == 422
+        assert f"{ops.file}:1:9: not YAML" in refused.json()["detail"]
 
 
 def test_the_demo_has_no_file() -> None:

@@ -23,6 +23,7 @@ class OneFrameConnection:
 
     fd = NO_SOCKET
     compresses = False
+    kind = "websocket"
 
     def __init__(self) -> None:
         self.writable = True
@@ -48,6 +49,9 @@ class OneFrameConnection:
 
     def pending(self) -> int:
         return 0
+
+    def sent(self) -> int | None:
+        return None
 
     def close(self, code: CloseCode) -> None:
         """Be gone."""

@@ -125,7 +125,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     async def readyz() -> Response:
         """Say whether viewers may come, and why not."""
         waiting = ticker.unready()
-        status = "waiting" if waiting else "ready"
+        status = "draining" if ticker.hub.draining else "waiting" if waiting else "ready"
         body = {"status": status, "waiting": waiting}
         return JSONResponse(body, status_code=503 if waiting else 200)
 

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, api
+from ticker import __version__, admin, api
 from ticker.access import Access
 from ticker.changes import Change, Changes, compare
 from ticker.config import Settings
@@ -122,7 +122,7 @@ class Ticker:
                 self._publish(live)
         for name, live in before.items():
             self._publishing.pop(name).cancel()
-            self._run(self.hub.tell_gone(name, self.hub.remove(live)))
+            self._run(self.hub.tell_gone(name, self.hub.forget(live)))
 
     def _change(self, name: str, change: Change, made: Feed | None, every: float | None) -> None:
         """Let one feed come, go, begin anew or go on; it was read ``every`` so many seconds."""
@@ -224,6 +224,7 @@ def create_app(loaded: Loaded) -> FastAPI:
     app.state.live = WebSocketEndpoint(ticker.hub)
     _add_headers(app, settings.server.origins)
     api.add_routes(app, ticker)
+    app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from time import monotonic, time
 from typing import Any
 
 from ticker import protocol
-from ticker.channel import Channel, in_turns, settle
+from ticker.channel import Channel, in_turns
 from ticker.config import Server
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
+from ticker.notices import Notice, Notices
 from ticker.protocol import CloseCode, ErrorCode
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
@@ -24,11 +27,20 @@ RATES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 1 / 30, 1 / 60)
 """Frames per second that are served; few, so that viewers share frames and channels are bounded."""
 
 SWEEP_SECONDS = 1.0
-GOODBYE_SECONDS = 1.0
-"""Longest wait for goodbyes to be taken, where the server takes no ready frames."""
 
-RETRY_SECONDS = (0.0, 30.0)
-"""Range in which viewers come back after the server said goodbye: not all at once."""
+DRAIN_STEP = 0.1
+DRAIN_AT_LEAST = 25
+"""Viewers that are ended per step of a drain, however few there are: nobody waits for nothing."""
+
+ROTATED_RETRY = (0.0, 1.0)
+"""Range of seconds in which rotated viewers come back: few go at once, so at once."""
+
+ROTATE_JITTER = 0.2
+ROTATE_SHARE = 100
+"""One of so many viewers, at least one, is rotated per sweep at most."""
+
+QUIET_ENDS = {CloseCode.DRAINING, CloseCode.ROTATED}
+"""Ends of viewers that are no news, and come by the thousand."""
 
 
 class Refused(Exception):
@@ -48,6 +60,7 @@ class Hub:
         self.boards = boards
         self.settings = settings or Server()
         self.page = page
+        self.notices = Notices()
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
         self.viewers: set[Viewer] = set()
         self.draining = False
@@ -79,18 +92,24 @@ class Hub:
         """Whether another viewer must be refused."""
         return self.draining or len(self.viewers) >= self.settings.max_viewers
 
-    def join(self, connection: Connection) -> Viewer:
-        """Take a new viewer and greet it."""
-        viewer = Viewer(secrets.token_hex(6), connection)
+    def join(self, connection: Connection, address: str = "") -> Viewer:
+        """Take a new viewer, from ``address``, and greet it."""
+        viewer = Viewer(secrets.token_hex(6), connection, self.notices, address)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
         heartbeat = self.settings.heartbeat
         viewer.write(protocol.welcome(viewer.id, heartbeat, list(self.boards), self.page))
+        viewer.tell_notices()
         return viewer
+
+    def find(self, viewer_id: str) -> Viewer | None:
+        """Return the viewer of that id, if there is one."""
+        return next((viewer for viewer in self.viewers if viewer.id == viewer_id), None)
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer; harmless when it is already gone."""
         self.viewers.discard(viewer)
+        self.notices.left(viewer.id)
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
@@ -99,10 +118,16 @@ class Hub:
 
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
-        if viewer in self.viewers and not self.draining:
+        if viewer in self.viewers and code not in QUIET_ENDS:
             log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason)
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
+
+    def dismiss(self, viewer: Viewer, code: CloseCode, goodbye: Frame) -> None:
+        """End a viewer with a goodbye, if it can take one."""
+        if viewer.connection.writable:
+            viewer.write(goodbye)
+        self.end(viewer, code)
 
     def _lose(self, viewer: Viewer, why: str) -> None:
         if viewer in self.viewers:
@@ -134,6 +159,7 @@ class Hub:
         self._moved.add(live.name)
         if viewer.ready:
             watch.catch_up()
+            viewer.tell_notices()
 
     def unsubscribe(self, viewer: Viewer, board: str) -> None:
         """Stop ``viewer`` watching ``board``; harmless when it does not."""
@@ -158,7 +184,7 @@ class Hub:
             self._channels[key] = Channel(live, period)
         return self._channels[key]
 
-    def remove(self, live: LiveBoard) -> list[Viewer]:
+    def forget(self, live: LiveBoard) -> list[Viewer]:
         """Let nobody watch a board any more; return who did."""
         channels = [c for (name, _), c in self._channels.items() if name == live.name]
         watching = [watch.viewer for channel in channels for watch in channel.watches]
@@ -210,6 +236,8 @@ class Hub:
 
     async def sweep(self, now: float) -> None:
         """Look at every viewer once; ``now`` is of the monotonic clock."""
+        self.notices.expire(_now_ms())
+        await self._rotate_old(now)
         frames: dict[tuple[tuple[str, int], ...], Frame] = {}  # one for all who are at the same
         at = _now_ms()
         async for viewer in in_turns(list(self.viewers)):
@@ -250,21 +278,71 @@ class Hub:
             async for watch in in_turns(watches):
                 watch.tell(frame)
 
-    async def drain(self) -> None:
-        """Say goodbye to everybody and end their connections."""
+    # -- what admins do
+
+    async def post(self, notice: Notice) -> None:
+        """Tell a notice to those whom it concerns. Raises TooManyNotices."""
+        self.notices.post(notice)
+        await self._tell_notices()
+
+    async def withdraw(self, notice_id: str) -> bool:
+        """Take a notice back; return whether there was one."""
+        found = self.notices.withdraw(notice_id)
+        await self._tell_notices()
+        return found
+
+    async def _tell_notices(self) -> None:
+        """Tell every viewer what it lacks; who cannot take it is told when it catches up."""
+        async for viewer in in_turns(list(self.viewers)):
+            if viewer in self.viewers:
+                viewer.tell_notices()
+
+    def remove(self, viewer: Viewer) -> None:
+        """End a viewer that is not to come back."""
+        self.dismiss(viewer, CloseCode.REMOVED, protocol.goodbye(CloseCode.REMOVED, None))
+
+    # -- the end of connections
+
+    async def _rotate_old(self, now: float) -> None:
+        """Send away a few of those who are connected for too long, where there is such a thing."""
+        if not self.settings.rotate:
+            return
+        room = max(1, len(self.viewers) // ROTATE_SHARE)
+        goodbye = protocol.goodbye(CloseCode.ROTATED, ROTATED_RETRY)
+        async for viewer in in_turns(list(self.viewers)):
+            if not room:
+                return
+            if viewer in self.viewers and now - viewer.joined > self.settings.rotate * _jitter(
+                viewer.id
+            ):
+                self.dismiss(viewer, CloseCode.ROTATED, goodbye)
+                room -= 1
+
+    async def drain(self, seconds: float = 0.0) -> None:
+        """Say goodbye to everybody and end their connections, spread over about ``seconds``.
+
+        Not all at once: they go on to another server.
+        """
         self.draining = True
-        low, high = RETRY_SECONDS
-        goodbye = protocol.goodbye(CloseCode.DRAINING, (low, high))
-        viewers = list(self.viewers)
-        sends = [v.write(goodbye) for v in viewers if v.connection.writable]
-        await settle([send for send in sends if send is not None], GOODBYE_SECONDS)
-        for viewer in viewers:
-            self.end(viewer, CloseCode.DRAINING)
+        goodbye = protocol.goodbye(CloseCode.DRAINING, (0.0, self.settings.return_within))
+        steps = max(1.0, seconds / DRAIN_STEP)
+        at_once = max(DRAIN_AT_LEAST, math.ceil(len(self.viewers) / steps))
+        while True:
+            for viewer in list(islice(self.viewers, at_once)):
+                self.dismiss(viewer, CloseCode.DRAINING, goodbye)
+            if not self.viewers:
+                return
+            await asyncio.sleep(DRAIN_STEP)
 
     def close(self) -> None:
         """Stop every channel."""
         for viewer in list(self.viewers):
             self.leave(viewer)
+
+
+def _jitter(viewer_id: str) -> float:
+    """Return a viewer's steady factor, 0.8 to 1.2, so that who came together goes apart."""
+    return 1 + ROTATE_JITTER * (int(viewer_id[:4], 16) / 0x8000 - 1)
 
 
 def _now_ms() -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ticker.deflate import OUTSIDE, UNCOMPRESSED
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
+from ticker.notices import Notices
 from ticker.protocol import CloseCode
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 NO_SOCKET = -1
+NO_NOTICES: frozenset[str] = frozenset()
 
 
 class Connection(Protocol):
@@ -48,6 +50,10 @@ class Connection(Protocol):
     def compresses(self) -> bool:
         """Whether the viewer agreed to compress."""
 
+    @property
+    def kind(self) -> str:
+        """How frames travel: ``websocket`` or ``sse``."""
+
     def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None] | None:
         """Send ``frame``; only while ``writable``. None when it is already on its way.
 
@@ -65,6 +71,9 @@ class Connection(Protocol):
 
     def pending(self) -> int:
         """Return how many bytes still wait to be sent, 0 where that is not known."""
+
+    def sent(self) -> int | None:
+        """Return how many bytes were sent, None where that is not known."""
 
     def close(self, code: CloseCode) -> None:
         """End the connection with ``code``, without waiting for a peer that does not read."""
@@ -150,10 +159,15 @@ class Viewer:
     """One connection that watches boards. ``ready`` says whether it takes frames now."""
 
     __slots__ = (
+        "_notices",
         "_pending",
         "_stalled_at",
+        "_told",
+        "address",
+        "behind_since",
         "connection",
         "id",
+        "joined",
         "owed",
         "paused",
         "quiet",
@@ -161,9 +175,17 @@ class Viewer:
         "watches",
     )
 
-    def __init__(self, viewer_id: str, connection: Connection) -> None:
+    def __init__(
+        self, viewer_id: str, connection: Connection, notices: Notices, address: str = ""
+    ) -> None:
         self.id = viewer_id
         self.connection = connection
+        self.address = address
+        self.joined = monotonic()
+        self.behind_since: float | None = None
+        """When it could take no more, until it is at the present again; of the monotonic clock."""
+        self._notices = notices
+        self._told = NO_NOTICES
         self.watches: dict[str, Watch] = {}
         self.owed: dict[str, Frame] = {}
         """What it is told as soon as it can be, by what that is about: of each thing the latest."""
@@ -197,6 +219,24 @@ class Viewer:
         while self.owed and self.connection.writable:
             self.write(self.owed.pop(next(iter(self.owed))))
 
+    def tell_notices(self) -> None:
+        """Send what the viewer does not know yet of the notices for it, as far as it takes that.
+
+        The rest follows when it can take more. Paused viewers are told: notices are for people.
+        """
+        if not self._told and not self._notices:
+            return
+        self._told = self._told.intersection(self._notices.ids)
+        for notice in self._notices.news(self._told, self.id, self._known()):
+            if not self.connection.writable:
+                return
+            self._told ^= {notice.id}
+            self.write(notice.frame)
+
+    def _known(self) -> set[str]:
+        """Return the boards whose snapshot the viewer has."""
+        return {name for name, watch in self.watches.items() if watch.seq != UNTOLD}
+
     def sweep(self) -> int:
         """Return for how many sweeps nothing was sent that is about its quietest board, or none."""
         self.quiet += 1
@@ -214,6 +254,8 @@ class Viewer:
     def _fall_behind(self) -> None:
         self.set_ready(False)
         self._stalled_at, self._pending = monotonic(), self.connection.pending()
+        if self.behind_since is None:
+            self.behind_since = self._stalled_at
 
     def stalled_for(self, now: float) -> float:
         """Return for how many seconds the viewer has taken nothing of what waits for it.
@@ -231,6 +273,7 @@ class Viewer:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
         self._settle()
+        self.tell_notices()  # first: busy boards could take all the room there is, again and again
         self.set_ready(self.connection.writable and not self.paused)
         for name, watch in list(self.watches.items()):
             if not self.ready:
@@ -239,6 +282,9 @@ class Viewer:
             watch.catch_up()
             if watch.seq != before:  # served: next time the other boards come first
                 self.watches[name] = self.watches.pop(name)
+        if self.ready:
+            self.behind_since = None
+        self.tell_notices()  # of boards whose snapshot came just now
 
     def pause(self) -> None:
         """Take nothing but heartbeats."""
