@@ -197,7 +197,7 @@ def _board(settings: Settings, name: str) -> LiveBoard:
     return LiveBoard(
         name,
         epoch=secrets.token_hex(4),
-        title=board.title or name.replace("-", " ").replace("_", " ").capitalize(),
+        title=settings.title(name),
         layout=board.layout,
         columns=[
             column.model_dump(mode="json", exclude_none=True) for column in settings.columns(name)
