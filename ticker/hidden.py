@@ -87,13 +87,14 @@ def hides(source: Source, path: PathKey) -> bool:
 
 
 def is_secret(path: PathKey) -> bool:
-    """Whether the config calls what stands at ``path`` a secret, or a list or mapping of some."""
-    return any(_covers(place, path) for place in _places())
+    """Whether the config calls what stands at ``path`` a secret, or a part with secrets in it.
 
-
-def _covers(place: PathKey, path: PathKey) -> bool:
-    known = all(one in (ANY, other) for one, other in zip(place, path, strict=False))
-    return known and all(part == ANY for part in place[len(path) :])
+    A single value where there should be such a part is a secret in the wrong place.
+    """
+    return any(
+        all(one in (ANY, other) for one, other in zip(place, path, strict=False))
+        for place in _places()
+    )
 
 
 @cache

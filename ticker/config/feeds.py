@@ -316,6 +316,12 @@ class PollFeed(RowMapping, FeedBase):
         secrets = {*self.headers.values(), *redact.url_secrets(self.url), *self._filled}
         return secrets | ({b64encode(login.encode()).decode()} if "@" in url.netloc else set())
 
+    @property
+    def keys(self) -> set[str]:
+        """The values among them that are surely no words, such as symbols, of the url's query."""
+        sure = (v for v in self.sent if any(map(redact.looks_secret, v.split(","))))
+        return {*self._filled, *sure}
+
     def effective(self) -> Self:
         """Return the settings with defaults that depend on other keys filled in."""
         mapped = super().effective().mapping(single=self.per_symbol)

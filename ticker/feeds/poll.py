@@ -245,9 +245,8 @@ class PollFeed:
         return redact.without(words, self._settings.sent)
 
     def _said(self, rejection: Rejection) -> Rejection:
-        """Return a rejection without secrets; a symbol that stands in the url is none."""
-        keys = [s for s in self._settings.sent if any(map(redact.looks_secret, s.split(",")))]
-        symbol = redact.without(rejection.symbol, keys)
+        """Return a rejection without secrets; symbols may stand in the url, and are none."""
+        symbol = redact.without(rejection.symbol, self._settings.keys)
         return Rejection(symbol, self.redacted(rejection.why))
 
     def _new_client(self) -> httpx.AsyncClient:
