@@ -150,7 +150,7 @@ class PollFeed:
                     response, body = await self._fetch(target)
         except (TimeoutError, httpx.TimeoutException):
             raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise FeedError(_words(error)) from None
         if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
             return None
