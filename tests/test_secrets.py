@@ -293,6 +293,7 @@ BROKEN = {
     "a format": feed(format='"${TOKEN}"'),
     "a path": feed(key='"x ${TOKEN}"'),
     "a path with a sign": feed(key='"~${TOKEN}"'),
+    "a path that breaks in the middle": feed(key='"${BROKEN}"'),
     "a file": "feeds: {f: {kind: replay, file: '${TOKEN}.csv', fields: {last: l}}}\n" + BOARDS,
     "a required field": feed(required='["${FIELD}"]'),
     "a number from a file": feed(max_rows='"${file:secret}"'),
@@ -320,7 +321,7 @@ FIELD = "env_77aa12cd55ef01"
 def test_a_problem_of_the_config_shows_no_secret(tmp_path: Path, name: str) -> None:
     """Neither in its words nor in the line of the file that it shows."""
     (tmp_path / "secret").write_text(FILE)
-    env = {**ENVIRONMENT, "FIELD": FIELD}
+    env = {**ENVIRONMENT, "FIELD": FIELD, "BROKEN": f"x[{FIELD}"}
     with pytest.raises(ConfigError) as caught:
         configfile.parse(BROKEN[name], "c.yaml", base=tmp_path, env=env)
     words = str(caught.value)
@@ -337,6 +338,14 @@ def test_a_command_with_a_wrong_config_shows_no_secret(
     assert result.returncode == 1
     assert "c.yaml:" in result.stderr
     assert not shown(result.stdout + result.stderr)
+
+
+def test_what_is_too_short_to_be_found_in_words_is_not_put_there(tmp_path: Path) -> None:
+    """A secret of a few letters that stands where a list should be."""
+    with pytest.raises(ConfigError) as caught:
+        configfile.parse(f"access: {{admin_tokens: q7z}}\n{GOOD}", "c", base=tmp_path, env={})
+    assert "expected a list, got another value" in str(caught.value)
+    assert "q7z" not in str(caught.value)
 
 
 def test_lines_still_show_what_is_no_secret() -> None:
