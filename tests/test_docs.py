@@ -151,6 +151,9 @@ def test_the_readme_names_every_command() -> None:
     known = set(re.findall(r"ticker (\w+)", README + CONFIG + (ROOT / "CHANGELOG.md").read_text()))
     known |= set(re.findall(r"`(\w+)`", (ROOT / "CHANGELOG.md").read_text()))
     assert commands <= known
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands if group.typer_instance else ():
+            assert f"ticker {group.name} {command.name}" in README
 
 
 @pytest.mark.parametrize("page", ["README.md", *(p.name for p in (ROOT / "docs").glob("*.md"))])

@@ -10,16 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"},
     {"frame"},
-    {"yaml12", "scalars", "config", "configfile", "changes", "protocol", "notices"},
+    {"yaml12", "scalars", "config", "hidden", "configfile", "effective"}
+    | {"changes", "protocol", "notices"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "access", "notify"},
     {"app", "api", "admin", "reload"},
-    {"server", "tail", "tryout", "load"},
+    {"server", "tail", "tryout", "load", "starter"},
     {"cli"},
     {"__main__"},
 ]

@@ -145,6 +145,8 @@ def test_the_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
     constraints = ROOT / "constraints.txt"
     install = [str(bin_ / "pip"), "install", "-q", "-c", str(constraints), str(wheel)]
     subprocess.run(install, check=True, timeout=300, cwd=tmp_path)
+    subprocess.run([bin_ / "ticker", "init", "first.yaml"], check=True, cwd=tmp_path)
+    subprocess.run([bin_ / "ticker", "check", "first.yaml"], check=True, cwd=tmp_path)
     port = free_port()
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(

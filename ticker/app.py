@@ -296,7 +296,7 @@ def _board(settings: Settings, name: str) -> LiveBoard:
 def _shape(settings: Settings, name: str) -> Shape:
     board = settings.boards[name]
     return Shape(
-        title=board.title or name.replace("-", " ").replace("_", " ").capitalize(),
+        title=settings.title(name),
         layout=board.layout,
         columns=[
             column.model_dump(mode="json", exclude_none=True) for column in settings.columns(name)

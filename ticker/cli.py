@@ -16,8 +16,10 @@ from rich.logging import RichHandler
 
 from ticker import __version__, configfile
 from ticker.changes import compare
+from ticker.config import Settings
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
+from ticker.yaml12 import PathKey
 
 app = typer.Typer(
     help="Turns any price or score API into a live dashboard for thousands of browsers.",
@@ -41,20 +43,60 @@ class LoadProfile(enum.StrEnum):
     STORM = "storm"
 
 
+class Format(enum.StrEnum):
+    """How the effective config is printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Config file; default config.yaml here, else the demo."),
 ]
+HostOption = Annotated[str | None, typer.Option(help="Address, instead of the config's.")]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port, instead of the config's.", min=0, max=65_535)
+]
+
+config_app = typer.Typer(help="What the config comes to.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
 
 
 @app.command()
-def serve(
-    config: ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Address, instead of the config's.")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port, instead of the config's.", min=0, max=65_535)
-    ] = None,
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
+    """Write a config to start from, with comments; it runs at once."""
+    from ticker import starter
+
+    starter.write(file, force=force)
+    named = "" if file == DEFAULT_CONFIG else f" -c {file}"
+    out.print(f"wrote {file}; next: ticker serve{named}", markup=False)
+
+
+@config_app.command(name="print")
+def print_config(
+    config: ConfigOption = None,
+    layout: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.YAML,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Print the effective config: defaults filled in, each value with where it came from."""
+    from ticker import effective
+
+    loaded = _load(config)
+    options = {"host": host, "port": port}
+    flags: dict[PathKey, str] = {
+        ("server", key): f"--{key}" for key, value in options.items() if value is not None
+    }
+    tree = effective.effective(_listening(loaded.settings, host, port), loaded.source, flags)
+    sys.stdout.write(effective.as_json(tree) if layout is Format.JSON else effective.as_yaml(tree))
+
+
+@app.command()
+def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Serve the boards of a config until stopped."""
     from ticker.server import serve as run  # here, so that the small commands start fast
 
@@ -188,6 +230,13 @@ def _load(config: Path | None) -> Loaded:
     for warning in loaded.warnings:
         err.print(str(warning), markup=False)
     return loaded
+
+
+def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """Return the settings with the address of the command line, where it names one."""
+    given = {"host": host, "port": port}
+    changed = {key: value for key, value in given.items() if value is not None}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=changed)})
 
 
 def _log() -> None:

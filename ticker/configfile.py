@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib import resources
@@ -18,8 +18,9 @@ from pydantic_core import ErrorDetails
 from ticker import yaml12
 from ticker.config import Settings
 from ticker.errors import ConfigError, Problem
-from ticker.scalars import described
-from ticker.yaml12 import PathKey, Source, dotted
+from ticker.hidden import Hidden
+from ticker.scalars import described, size_text, time_text
+from ticker.yaml12 import PathKey, Scalar, Source, dotted
 
 FILE_LIMIT = 1_000_000
 DEMO = "built-in demo"
@@ -37,6 +38,7 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
     files: tuple[Path, ...] = ()
     digest: bytes = b""
+    source: Source = field(default_factory=lambda: Source("", ""))
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
@@ -112,17 +114,23 @@ def parse(
     """
     read = read or (lambda name: Path(base, name).read_text("utf-8"))
     source = yaml12.load(text, file, env=env, read=read)
+    hidden = Hidden(source)
     problems = list(source.problems)
     settings = None
     if source.data is not None or not problems:
         try:
-            settings = Settings.model_validate(source.data or {}, context={"base": base})
+            context = {"base": base, "filled": hidden.filled}
+            settings = Settings.model_validate(source.data or {}, context=context)
         except ValidationError as error:
-            problems += [_explain(source, e) for e in error.errors(include_url=False)]
+            for found in error.errors(include_url=False):
+                problems.append(_explain(source, found))
+                if found["type"] == "extra_forbidden":
+                    hidden.unknown(_place(source.data, found["loc"])[0])
         problems += _unknown_feeds(source)
     if problems or settings is None:
-        raise ConfigError(sorted(set(problems), key=lambda p: (p.line, p.column, p.path)))
-    return Loaded(settings, tuple(_warnings(source, settings)))
+        shown = set(map(hidden.problem, problems))
+        raise ConfigError(sorted(shown, key=lambda p: (p.line, p.column, p.path)))
+    return Loaded(settings, tuple(map(hidden.problem, _warnings(source, settings))), source=source)
 
 
 # -- rules between parts
@@ -211,6 +219,8 @@ def _words(error: ErrorDetails, got: Any) -> str:
     if kind in {"too_short", "too_long"}:
         least = "at least" if kind == "too_short" else "at most"
         return f"expected {least} {context.get('min_length', context.get('max_length'))} entries"
+    if kind == "path" and isinstance(got, Scalar) and got.hidden:
+        return "not a JMESPath expression"  # the reason would quote parts of it
     message = error["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be"):
         return message.replace("Input should be", "must be") + shown
@@ -302,6 +312,6 @@ def _written(part: Any) -> Any:
     result = {name: _written(inner) for name, inner in part.items()}
     default = result.get("default")
     if isinstance(default, (int, float)) and result.get("type") == "string":
-        is_size = "8MB" in result.get("examples", ())
-        result["default"] = f"{default / 1000:g}KB" if is_size else f"{default:g}s"
+        write = size_text if "8MB" in result.get("examples", ()) else time_text
+        result["default"] = write(default)
     return result

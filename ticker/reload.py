@@ -123,15 +123,15 @@ class Reloader:
         """Take note of a file that cannot be used; return the error as others may see it."""
         reloads = self._ticker.reloads
         reloads.failed += 1
-        told = _without_source(error)
+        told = _without_lines(error)
         if reloads.error != str(told):
             log.error("config not reloaded, the one before runs on: %s", told)
         reloads.error = str(told)
         return told
 
 
-def _without_source(error: TickerError) -> TickerError:
-    """Return an error without lines of the file: they may have secrets in them."""
+def _without_lines(error: TickerError) -> TickerError:
+    """Return an error without the lines of the file that it is about: it is shown in one line."""
     if not isinstance(error, ConfigError):
         return error
     return ConfigError([replace(problem, source="") for problem in error.problems])

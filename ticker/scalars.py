@@ -6,12 +6,15 @@ cannot. Values that are not YAML text (settings built in Python) are taken stric
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ticker.yaml12 import Scalar
@@ -33,8 +36,8 @@ def expected(what: str, got: object) -> PydanticCustomError:
 
 
 def described(got: object) -> str:
-    """Return what came in a few words, without showing expanded secrets."""
-    if isinstance(got, Scalar) and got.expanded:
+    """Return what came in a few words, without showing secrets."""
+    if isinstance(got, Scalar) and got.hidden:
         return "another value"
     if isinstance(got, str):
         return f"'{got[:60]}'"
@@ -99,6 +102,29 @@ def _size(value: Any) -> Any:
     raise expected("a size such as 512KB or 8MB", value)
 
 
+def time_text(seconds: float) -> str:
+    """Return a length of time as people write it: in the largest unit that needs no fraction."""
+    return _in_units(seconds, _SECONDS) or f"{_digits(seconds)}s"
+
+
+def size_text(size: float) -> str:
+    """Return a size as people write it."""
+    return _in_units(size, _BYTES) or f"{_digits(size)}B"
+
+
+def _in_units(value: float, units: Mapping[str, float]) -> str | None:
+    for unit, worth in sorted(units.items(), key=lambda item: -item[1]):
+        count = round(value / worth)
+        if count >= 1 and math.isclose(count * worth, value, rel_tol=1e-12):
+            return f"{count}{unit}"
+    return None
+
+
+def _digits(value: float) -> str:
+    """Return a number without an exponent."""
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
 def _symbol(value: Any) -> Any:
     if not isinstance(value, str) or not 0 < len(value) <= SYMBOL_LIMIT:
         raise expected(f"a symbol of 1 to {SYMBOL_LIMIT} characters", value)
@@ -141,10 +167,16 @@ Text = Annotated[str, BeforeValidator(_text)]
 Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    PlainSerializer(time_text, str, when_used="json"),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
 Size = Annotated[
     int,
     BeforeValidator(_size),
+    PlainSerializer(size_text, str, when_used="json"),
     Field(ge=1),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["8MB"]}),
 ]

@@ -58,7 +58,7 @@ def _print_exchanges(feed: PollFeed, out: Console) -> None:
         out.print(Text(f"HTTP {exchange.status}, {timing}"))
         for name in HEADERS_SHOWN:
             if name in exchange.headers:
-                out.print(Text(f"  {name}: {exchange.headers[name]}"))
+                out.print(Text(f"  {name}: {feed.redacted(exchange.headers[name])}"))
 
 
 def _print_reading(reading: Reading, elapsed: float, out: Console) -> None:

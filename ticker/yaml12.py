@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -32,17 +32,41 @@ Mark = tuple[int, int]  # line and column, 1-based
 
 
 class Scalar(str):
-    """The text of a YAML scalar: whether it was plain (unquoted), and whether it was expanded."""
+    """The text of a YAML scalar: whether it was plain (unquoted), and whether it may be shown."""
 
     plain: bool
-    expanded: bool
+    hidden: bool
 
     @classmethod
-    def of(cls, text: str, *, plain: bool, expanded: bool = False) -> Scalar:
+    def of(cls, text: str, *, plain: bool, hidden: bool = False) -> Scalar:
         """Return ``text`` with its two facts."""
         scalar = cls(text)
-        scalar.plain, scalar.expanded = plain, expanded
+        scalar.plain, scalar.hidden = plain, hidden
         return scalar
+
+
+@dataclass
+class Filled:
+    """What came into one value from outside the file."""
+
+    references: list[str] = field(default_factory=list)
+    """As the file has them, without defaults: ``${NAME}``, ``${file:PATH}``."""
+    texts: list[str] = field(default_factory=list)
+    """What stands for them."""
+    literal: str = ""
+    """What the file itself says: the text around the references, and their defaults."""
+
+
+class Span(NamedTuple):
+    """Where a value stands: from its first character to the one after its last.
+
+    ``value`` is None where it is not a part of the data: under a key that came before.
+    """
+
+    path: PathKey
+    start: Mark
+    end: Mark
+    value: Scalar | None
 
 
 @dataclass
@@ -54,6 +78,8 @@ class Source:
     data: Any = None
     keys: dict[PathKey, Mark] = field(default_factory=dict)
     values: dict[PathKey, Mark] = field(default_factory=dict)
+    filled: dict[PathKey, Filled] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def at(self, path: PathKey) -> Any:
@@ -146,6 +172,7 @@ class _Reader:
             inner = (*path, key)
             if key in seen:
                 self._problem(inner, f"duplicate key, first on line {seen[key]}", at)
+                self._source.spans.append(_span(value_node, inner, None))
                 continue
             seen[key] = at[0]
             self._source.keys[inner] = at
@@ -159,35 +186,49 @@ class _Reader:
             self._source.values[path] = self._source.keys.get(path, self._source.values[path])
             return None
 
+        filled = Filled()
+
         def expand(match: re.Match[str]) -> str:
             if match[1] is None:
                 return "${"
             try:
-                return self._reference(match[1])
+                return self._reference(match[1], filled)
             except LookupError as error:
                 self._problem(path, str(error.args[0]), _mark(node))
                 return match[0]
 
         expanded = _REFERENCE.sub(expand, text)
-        return Scalar.of(expanded, plain=plain, expanded=expanded != text)
+        if any(found[1] is not None for found in _REFERENCE.finditer(text)):
+            filled.literal = _REFERENCE.sub(_default, text)
+            self._source.filled[path] = filled
+        scalar = Scalar.of(expanded, plain=plain, hidden=bool(filled.references))
+        self._source.spans.append(_span(node, path, scalar))
+        return scalar
 
-    def _reference(self, inside: str) -> str:
+    def _reference(self, inside: str, filled: Filled) -> str:
         """Return what ``${inside}`` stands for; LookupError with the words when nothing does."""
-        if inside.startswith("file:"):
-            name = inside.removeprefix("file:")
-            try:
-                return self._read(name).rstrip("\r\n")
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or "not UTF-8 text"
-                raise LookupError(f"cannot read file '{name}': {why}") from None
         name, has_default, default = inside.partition(":-")
-        if name in self._env:
-            return self._env[name]
-        if has_default:
-            return default
-        raise LookupError(
-            f"environment variable '{name}' is not set; set it or write ${{{name}:-default}}"
-        )
+        if inside.startswith("file:"):
+            name = inside
+            text = self._file(inside.removeprefix("file:"))
+        elif name in self._env:
+            text = self._env[name]
+        elif has_default:
+            text = default
+        else:
+            raise LookupError(
+                f"environment variable '{name}' is not set; set it or write ${{{name}:-default}}"
+            )
+        filled.references.append(f"${{{name}}}")
+        filled.texts.append(text)
+        return text
+
+    def _file(self, name: str) -> str:
+        try:
+            return self._read(name).rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise LookupError(f"cannot read file '{name}': {why}") from None
 
     def _problem(self, path: PathKey, message: str, mark: Mark) -> None:
         self._source.problems.append(self._source.problem(path, message, mark=mark))
@@ -195,6 +236,17 @@ class _Reader:
 
 class _TooLarge(Exception):
     """The document has more nodes than any config needs."""
+
+
+def _default(match: re.Match[str]) -> str:
+    """Return what a reference says itself: its default."""
+    inside = match[1] or ""
+    return "" if inside.startswith("file:") else inside.partition(":-")[2]
+
+
+def _span(node: Node, path: PathKey, value: Scalar | None) -> Span:
+    end = node.end_mark
+    return Span(path, _mark(node), (end.line + 1, end.column + 1), value)
 
 
 def _mark(node: Node) -> Mark:

@@ -89,6 +89,21 @@ class Settings(Strict):
     boards: Annotated[dict[Name, BoardSettings], Field(min_length=1)]
     """What people watch, by name."""
 
+    def effective(self) -> Settings:
+        """Return the settings with defaults that depend on other keys filled in."""
+        boards = {
+            name: board.model_copy(
+                update={"title": self.title(name), "columns": list(self.columns(name))}
+            )
+            for name, board in self.boards.items()
+        }
+        feeds = {name: feed.effective() for name, feed in self.feeds.items()}
+        return self.model_copy(update={"feeds": feeds, "boards": boards})
+
+    def title(self, board: str) -> str:
+        """Return what people read above ``board``."""
+        return self.boards[board].title or board.replace("-", " ").replace("_", " ").capitalize()
+
     def columns(self, board: str) -> Iterator[Column]:
         """Yield the columns of ``board`` with every default filled in."""
         settings = self.boards[board]

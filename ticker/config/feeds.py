@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -13,13 +15,16 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationInfo,
     field_validator,
 )
 
 from ticker import fields as known_fields
+from ticker import redact
 from ticker.config.parts import FieldName, Keep, Period, Strict, ValueKind, Wait, address, rule
+from ticker.fields import Kind
 from ticker.quality import Freshness
 from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
 
@@ -69,7 +74,7 @@ def _tag(value: Any, key: str, default: str | None) -> str | None:
     return str(found) if isinstance(found, str) else None
 
 
-HeaderValue = Annotated[Text, AfterValidator(_header)]
+HeaderValue = Annotated[Text, AfterValidator(_header), Field(json_schema_extra={"writeOnly": True})]
 
 
 class FeedBase(Strict):
@@ -96,6 +101,13 @@ class FeedBase(Strict):
     def provides(self) -> set[str]:
         """The fields that rows of this feed can have."""
         raise NotImplementedError
+
+    def effective(self) -> Self:
+        """Return the settings with defaults that depend on other keys filled in."""
+        limits = self.freshness
+        return self.model_copy(
+            update={"stale_after": limits.stale_after, "down_after": limits.down_after}
+        )
 
     @field_validator("down_after")
     @classmethod
@@ -171,6 +183,10 @@ class FieldRule(Strict):
     format: Text | None = None
     """strptime format of a time that is neither ISO nor a Unix time, such as `%d %B %Y`."""
 
+    def kind_of(self, name: str) -> Kind:
+        """Return the kind with its default filled in, for the field ``name``."""
+        return self.kind or (Kind.TIME if self.format else known_fields.kind_of(name))
+
 
 class RowMapping(Strict):
     """How a document becomes rows; shared by `poll` and `replay`."""
@@ -222,6 +238,33 @@ class RowMapping(Strict):
                 raise rule(f"'{name}' is not among the fields")
         return value
 
+    def mapping(self, *, single: bool = False, cumulative: bool = False) -> Self:
+        """Return the settings with the mapping's defaults filled in.
+
+        ``single``: the document itself is the row where no ``rows`` are named; ``cumulative``: it
+        is news about rows, not the list of all of them, where nothing says either.
+        """
+        rules = {
+            name: rule.model_copy(update={"kind": rule.kind_of(name)})
+            for name, rule in self.fields.items()
+        }
+        in_url = "{symbol}" in getattr(self, "url", "")
+        blanks = self.blanks or ("keep" if cumulative else "clear")
+        needs_last = "last" in self.fields and blanks != "keep"
+        return self.model_copy(
+            update={
+                "fields": rules,
+                "rows": self.rows or ("[@]" if single else "@"),
+                "key": self.key or ("@symbol" if in_url else "symbol"),
+                "blanks": blanks,
+                "duplicates": self.duplicates or ("merge" if cumulative else "reject"),
+                "missing": self.missing or ("keep" if cumulative else "remove"),
+                "required": (["last"] if needs_last else [])
+                if self.required is None
+                else self.required,
+            }
+        )
+
     @property
     def provides(self) -> set[str]:
         """The mapped fields and what is derived from them."""
@@ -256,6 +299,33 @@ class PollFeed(RowMapping, FeedBase):
     """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
     keep_finals: Keep = 1800.0
     """How long the result of a game stays after the source has dropped it; 0s: not at all."""
+
+    _filled: frozenset[str] = PrivateAttr(frozenset())
+
+    def model_post_init(self, context: Any) -> None:
+        """Remember what of the url and the headers was filled from outside the file."""
+        texts = (self.url, *self.headers.values())
+        filled = (context or {}).get("filled", ())
+        self._filled = frozenset(part for part in filled if any(part in text for text in texts))
+
+    @property
+    def sent(self) -> set[str]:
+        """Every value that the source is told and that may be a secret."""
+        url = urlsplit(self.url)
+        login = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
+        secrets = {*self.headers.values(), *redact.url_secrets(self.url), *self._filled}
+        return secrets | ({b64encode(login.encode()).decode()} if "@" in url.netloc else set())
+
+    @property
+    def keys(self) -> set[str]:
+        """The values among them that are surely no words, such as symbols, of the url's query."""
+        sure = (v for v in self.sent if any(map(redact.looks_secret, v.split(","))))
+        return {*self._filled, *sure}
+
+    def effective(self) -> Self:
+        """Return the settings with defaults that depend on other keys filled in."""
+        mapped = super().effective().mapping(single=self.per_symbol)
+        return mapped.model_copy(update={"timeout": self.deadline})
 
     @property
     def deadline(self) -> float:
@@ -306,6 +376,11 @@ class ReplayFeed(RowMapping, FeedBase):
     """Whether to begin again at the end."""
     keep_finals: Keep = 0.0
     """How long the result of a game stays after a record without it; 0s: not at all."""
+
+    def effective(self) -> Self:
+        """Return the settings with defaults that depend on other keys filled in."""
+        mapped = super().effective().mapping(single=True, cumulative=True)
+        return mapped.model_copy(update={"format": self.layout})
 
     @cached_property
     def layout(self) -> Literal["csv", "jsonl"]:

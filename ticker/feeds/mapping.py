@@ -68,14 +68,12 @@ class Mapper:
     def __init__(
         self, settings: RowMapping, *, single: bool = False, cumulative: bool = False
     ) -> None:
-        self._settings = settings
-        self._rows_path = settings.rows or ("[@]" if single else "@")
+        self._settings = settings = settings.mapping(single=single, cumulative=cumulative)
+        self._rows_path = settings.rows or "@"
         self._rows = reader(self._rows_path)
         self._where = reader(settings.where) if settings.where else None
         self._check = reader(settings.check) if settings.check else None
-        self._key_path = settings.key or (
-            "@symbol" if "{symbol}" in getattr(settings, "url", "") else "symbol"
-        )
+        self._key_path = settings.key or "symbol"
         self._key = reader(self._key_path)
         self._fields = [
             (name, rule.path, reader(rule.path), _converter(name, rule, settings.timezone))
@@ -83,14 +81,10 @@ class Mapper:
         ]
         self._only = frozenset(settings.only)
         self._skip = frozenset(settings.skip)
-        self._keep_blanks = (settings.blanks or ("keep" if cumulative else "clear")) == "keep"
-        self._merge = (settings.duplicates or ("merge" if cumulative else "reject")) == "merge"
-        self.removes_missing = (
-            settings.missing or ("keep" if cumulative else "remove")
-        ) == "remove"
-        needs_last = "last" in settings.fields and not self._keep_blanks
-        default = ["last"] if needs_last else []
-        self._required = default if settings.required is None else settings.required
+        self._keep_blanks = settings.blanks == "keep"
+        self._merge = settings.duplicates == "merge"
+        self.removes_missing = settings.missing == "remove"
+        self._required = settings.required or []
 
     def map(self, document: Any, *, before: Mapping[str, Row], symbol: str | None = None) -> Mapped:
         """Return the rows of ``document``. ``before`` is what kept blanks are filled from.
@@ -256,7 +250,7 @@ def _walk(value: Any, steps: list[str | int]) -> Any:
 
 def _converter(name: str, rule: FieldRule, timezone: str) -> Callable[[Any], Any]:
     """Return what turns a raw value into the field's, by the rule and the field's name."""
-    kind = rule.kind or (Kind.TIME if rule.format else fields.kind_of(name))
+    kind = rule.kind_of(name)
     zone = ZoneInfo(timezone)
     words = rule.map
 

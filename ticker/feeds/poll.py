@@ -7,7 +7,6 @@ requests under way; what a source asks for in Retry-After is passed on to the sc
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import zlib
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import gaierror
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import anyio
 import httpx
 
-from ticker import __version__
+from ticker import __version__, redact
 from ticker.config import PollFeed as PollSettings
 from ticker.diff import Rows
 from ticker.errors import FeedError
@@ -35,9 +34,6 @@ from ticker.feeds.mapping import Mapped, Mapper, said
 REDIRECT_LIMIT = 5
 ERROR_BYTES = 20_000
 """So much of an error's page is read: its words are in the beginning."""
-
-SECRET_LENGTH = 6
-"""Shorter values that the config sends are not taken for secrets when a source repeats them."""
 
 RETRY_AFTER_LIMIT = 3600.0
 
@@ -126,7 +122,7 @@ class PollFeed:
             elif isinstance(outcome, Mapped):
                 reading.rejected += outcome.rejected
                 rejections += outcome.rejections
-        reading.rejections = rejections[:REASONS_KEPT]
+        reading.rejections = [self._said(rejection) for rejection in rejections[:REASONS_KEPT]]
         if errors:
             reading.trouble = (
                 f"{len(errors)} of {len(outcomes)} requests failed; first: {errors[0]}"
@@ -148,7 +144,7 @@ class PollFeed:
         try:
             return await self._ask(target, deadline)
         except FeedError as error:
-            raise FeedError(self._redacted(error.why), retry_after=error.retry_after) from None
+            raise FeedError(self.redacted(error.why), retry_after=error.retry_after) from None
 
     async def _ask(self, target: _Target, deadline: float) -> Mapped | None:
         try:
@@ -158,7 +154,7 @@ class PollFeed:
                     response, body = await self._fetch(target)
         except (TimeoutError, httpx.TimeoutException):
             raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise FeedError(_words(error)) from None
         if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
             return None
@@ -248,17 +244,14 @@ class PollFeed:
             raise FeedError("the compressed response breaks off")
         return bytes(body)
 
-    def _redacted(self, words: str) -> str:
+    def redacted(self, words: str) -> str:
         """Return ``words`` without any value that the config sends to the source."""
-        url = urlsplit(self._settings.url)
-        sent = [*self._settings.headers.values(), url.username or "", url.password or ""]
-        sent += [value for _, value in parse_qsl(url.query)] + re.split("[&=]", url.query)
-        sent += [part for part in url.path.split("/") if _looks_secret(part)]
-        parts = {part for value in sent for part in (value, *value.split())}
-        for part in sorted(parts, key=len, reverse=True):
-            if len(part) >= SECRET_LENGTH:
-                words = words.replace(part, "***")
-        return words
+        return redact.without(words, self._settings.sent)
+
+    def _said(self, rejection: Rejection) -> Rejection:
+        """Return a rejection without secrets; symbols may stand in the url, and are none."""
+        symbol = redact.without(rejection.symbol, self._settings.keys)
+        return Rejection(symbol, self.redacted(rejection.why))
 
     def _new_client(self) -> httpx.AsyncClient:
         settings = self._settings
@@ -277,12 +270,6 @@ class PollFeed:
 def _tls() -> ssl.SSLContext:
     """Return the one TLS context: reading the certificates takes tens of milliseconds."""
     return httpx.create_ssl_context()
-
-
-def _looks_secret(part: str) -> bool:
-    """Whether a part of a path is rather a key than a word: long, with letters and digits."""
-    mixed = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
-    return len(part) >= 20 or (len(part) >= 8 and mixed)
 
 
 def _decompressor(encoding: str) -> Any:
