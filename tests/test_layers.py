@@ -10,12 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "hours"},
     {"frame"},
-    {"yaml12", "scalars", "config", "configfile", "protocol"},
+    {"yaml12", "scalars", "exchanges", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
-    {"health", "hub", "lag"},
+    {"health", "hub", "lag", "pace"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "access"},
     {"app", "api"},
@@ -25,13 +25,14 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "hours"}
 PURE_MAY_IMPORT = {
     "__future__",
     "array",
     "bisect",
     "collections",
     "dataclasses",
+    "datetime",
     "enum",
     "itertools",
     "math",

@@ -64,8 +64,8 @@ class Ticker:
             page=self.page.version,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
-        self.producer = Producer(feeds, self.boards, self.hub)
         self.schedule = Schedule()
+        self.producer = Producer(feeds, self.boards, self.hub, self.schedule.change)
         self.lag = LoopLag()
 
     @contextlib.asynccontextmanager

@@ -83,7 +83,8 @@ def _boolean(value: Any) -> Any:
     raise expected("true or false", value)
 
 
-def _duration(value: Any) -> Any:
+def duration(value: Any) -> float:
+    """Return a length of time in seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         return float(match[1]) * _SECONDS[match[2]]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -141,7 +142,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[float, BeforeValidator(duration), WithJsonSchema(_DURATION_SCHEMA)]
 Size = Annotated[
     int,
     BeforeValidator(_size),

@@ -21,6 +21,7 @@ from ticker.config.feeds import (
     SimulatedPrices,
     SimulatedScores,
 )
+from ticker.config.pace import Calendar, Rhythm
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
 from ticker.config.server import Access, Server
 from ticker.fields import Kind
@@ -29,11 +30,13 @@ from ticker.scalars import Duration, Integer, Text
 __all__ = [
     "Access",
     "BoardSettings",
+    "Calendar",
     "Column",
     "Feed",
     "FieldRule",
     "PollFeed",
     "ReplayFeed",
+    "Rhythm",
     "RowMapping",
     "Server",
     "Settings",

@@ -6,7 +6,6 @@ import os
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +18,18 @@ from pydantic import (
 )
 
 from ticker import fields as known_fields
-from ticker.config.parts import FieldName, Keep, Period, Strict, ValueKind, Wait, address, rule
+from ticker.config.pace import Calendar, Every
+from ticker.config.parts import (
+    FieldName,
+    Keep,
+    Period,
+    Strict,
+    ValueKind,
+    Wait,
+    address,
+    rule,
+    time_zone,
+)
 from ticker.quality import Freshness
 from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
 
@@ -35,14 +45,6 @@ def _rule(value: Any) -> Any:
     if value is None:
         raise expected("a path or a mapping with `path`", value)
     return {"path": value} if isinstance(value, str) else value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, LookupError):
-        raise expected("a time zone such as Europe/Berlin", value) from None
-    return value
 
 
 def _header(value: str) -> str:
@@ -83,14 +85,33 @@ class FeedBase(Strict):
     """A row whose own `time` is older is stale, however well the feed is; default: never."""
     delay: Annotated[Duration, Field(ge=0)] = 0.0
     """How late the source is by contract; with it the feed is `delayed`, not `live`."""
+    calendar: Calendar | None = None
+    """When the market is open; otherwise the feed is `closed` and read less often."""
 
     every: Period
 
     @property
     def freshness(self) -> Freshness:
         """The limits with their defaults filled in."""
-        stale = self.stale_after or max(5.0, 3 * self.every)
-        return Freshness(stale, max(self.down_after or 4 * stale, stale), self.delay)
+        return self.freshness_at(self.every)
+
+    def freshness_at(self, every: float) -> Freshness:
+        """Return the limits for a feed that is read every ``every`` seconds just now."""
+        slower = max(1.0, every / self.every)
+        stale = self.stale_after * slower if self.stale_after else max(5.0, 3 * every)
+        down = self.down_after * slower if self.down_after else 4 * stale
+        return Freshness(stale, max(down, stale), self.delay)
+
+    @property
+    def closed_every(self) -> float:
+        """Seconds between two readings while the market is closed; infinite for never."""
+        told = self.calendar.closed_every if self.calendar else None
+        return told or self.idle_every or max(60.0, 10 * self.every)
+
+    @property
+    def idle_every(self) -> float | None:
+        """Seconds between two readings while nothing goes on; None: as always."""
+        return None
 
     @property
     def provides(self) -> set[str]:
@@ -211,7 +232,7 @@ class RowMapping(Strict):
     """Whether a reading without any row is an error."""
     max_rows: Annotated[Integer, Field(ge=1)] = 10_000
     """More rows than this are an error."""
-    timezone: Annotated[Text, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[Text, AfterValidator(time_zone)] = "UTC"
     """Time zone of times that do not name theirs."""
 
     @field_validator("required")
@@ -232,8 +253,8 @@ class PollFeed(RowMapping, FeedBase):
     """Reads a URL, or one URL per symbol, on a schedule."""
 
     kind: Literal["poll"]
-    every: Period
-    """Time between two polls."""
+    every: Every
+    """Time between two polls; or two of them, `{live: 5s, idle: 60s}`."""
     timeout: Wait | None = None
     """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
     url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(address)]
@@ -261,6 +282,11 @@ class PollFeed(RowMapping, FeedBase):
     def deadline(self) -> float:
         """The timeout with its default filled in, in seconds."""
         return self.timeout or min(10.0, 0.8 * self.every)
+
+    @property
+    def idle_every(self) -> float | None:
+        """Seconds between two polls while no game runs or the market is closed."""
+        return self.every.idle
 
     @property
     def per_symbol(self) -> bool:
