@@ -19,7 +19,7 @@ LAYERS = [
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "access"},
     {"app", "api"},
-    {"server", "tail", "tryout", "load"},
+    {"server", "tail", "tryout", "record", "load"},
     {"cli"},
     {"__main__"},
 ]

@@ -26,10 +26,12 @@ DEMO = "built-in demo"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings that can be used, and what is odd about them."""
+    """Settings that can be used, what is odd about them, and texts that may be secrets."""
 
     settings: Settings
     warnings: tuple[Problem, ...]
+    foreign: frozenset[str] = frozenset()
+    """What stood for ``${NAME}`` and ``${file:PATH}``."""
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
@@ -71,7 +73,7 @@ def parse(text: str, file: str, *, base: Path, env: Mapping[str, str]) -> Loaded
         problems += _unknown_feeds(source)
     if problems or settings is None:
         raise ConfigError(sorted(set(problems), key=lambda p: (p.line, p.column, p.path)))
-    return Loaded(settings, tuple(_warnings(source, settings)))
+    return Loaded(settings, tuple(_warnings(source, settings)), frozenset(source.expansions))
 
 
 # -- rules between parts

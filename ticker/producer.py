@@ -13,6 +13,7 @@ from typing import Any
 
 from ticker import fields
 from ticker.config import Feed as FeedSettings
+from ticker.config import ReplayFeed
 from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import Feed, Reading
@@ -56,7 +57,7 @@ class _Source:
             self.guard = Guard(
                 keep_finals=getattr(settings, "keep_finals", 0.0),
                 most=self.most,
-                cumulative=settings.kind == "replay",
+                cumulative=isinstance(settings, ReplayFeed),
             )
 
     def rows(self) -> Rows:
@@ -67,6 +68,7 @@ class _Source:
         """Return a reading as it is to be shown; None when what is shown stays."""
         if self.guard is None:
             return reading
+        now = getattr(self.feed, "at", None) or now  # a recording has a time of its own
         if reading is None:
             rows = self.guard.confirm(now)
             return None if rows is None else Reading(rows, complete=True)
@@ -107,7 +109,7 @@ class Producer:
         source.pace.attempted()
         if error is not None:
             self._fail(name, source, error, now)
-        else:
+        elif reading is None or not reading.quiet:
             self._succeed(name, source, reading, now)
         self._follow(name, source, now)
         self._judge(name, source, now)

@@ -92,7 +92,8 @@ def duration(value: Any) -> float:
     raise expected("a duration such as 250ms, 5s, 1m or 2h", value)
 
 
-def _size(value: Any) -> Any:
+def size(value: Any) -> int:
+    """Return a size in bytes."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         return int(float(match[1]) * _BYTES[match[2]])
     if isinstance(value, int) and not isinstance(value, bool):
@@ -145,7 +146,7 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Duration = Annotated[float, BeforeValidator(duration), WithJsonSchema(_DURATION_SCHEMA)]
 Size = Annotated[
     int,
-    BeforeValidator(_size),
+    BeforeValidator(size),
     Field(ge=1),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["8MB"]}),
 ]

@@ -55,6 +55,8 @@ class Source:
     keys: dict[PathKey, Mark] = field(default_factory=dict)
     values: dict[PathKey, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    expansions: set[str] = field(default_factory=set)
+    """Texts that came from the environment or from files: they may be secrets."""
 
     def at(self, path: PathKey) -> Any:
         """Return the value at ``path``, which is in the data."""
@@ -176,18 +178,22 @@ class _Reader:
         if inside.startswith("file:"):
             name = inside.removeprefix("file:")
             try:
-                return self._read(name).rstrip("\r\n")
+                return self._foreign(self._read(name).rstrip("\r\n"))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or "not UTF-8 text"
                 raise LookupError(f"cannot read file '{name}': {why}") from None
         name, has_default, default = inside.partition(":-")
         if name in self._env:
-            return self._env[name]
+            return self._foreign(self._env[name])
         if has_default:
             return default
         raise LookupError(
             f"environment variable '{name}' is not set; set it or write ${{{name}:-default}}"
         )
+
+    def _foreign(self, text: str) -> str:
+        self._source.expansions.add(text)
+        return text
 
     def _problem(self, path: PathKey, message: str, mark: Mark) -> None:
         self._source.problems.append(self._source.problem(path, message, mark=mark))

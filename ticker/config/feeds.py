@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -60,6 +61,12 @@ def _existing(value: str, info: ValidationInfo) -> str:
     if not path.is_file():
         raise rule(f"no such file: {path}")
     return os.fspath(path)
+
+
+def _recording(value: str, info: ValidationInfo) -> str:
+    if _suffix(value) != ".jsonl":
+        raise rule("expected a .jsonl or .jsonl.gz file, as `ticker record` writes it")
+    return _existing(value, info)
 
 
 def _suffix(file: str) -> str:
@@ -339,6 +346,51 @@ class ReplayFeed(RowMapping, FeedBase):
         return self.format or SUFFIXES[_suffix(self.file)]
 
 
+class RecordedFeed(RowMapping, FeedBase):
+    """Plays what `ticker record` wrote: what a poll feed made of it, at the same distances."""
+
+    kind: Literal["replay"]
+    every: Period = 0.05
+    """Time between two looks at what is due; a look takes one recorded reading at most."""
+    recording: Annotated[Text, AfterValidator(_recording)]
+    """A file of `ticker record`; relative to the config file."""
+    feed: Text
+    """Whose readings of it."""
+    format: Literal["json", "csv"] = "json"
+    """What the documents are."""
+    encoding: Text | None = None
+    """Text encoding; default: what the response says, else UTF-8."""
+    max_bytes: Size = 8_000_000
+    """A larger response is an error."""
+    speed: Annotated[Number, Field(gt=0)] = 1.0
+    """Recorded seconds per second."""
+    loop: Boolean = False
+    """Whether to begin again at the end."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it, in recorded time."""
+
+    def freshness_at(self, every: float) -> Freshness:  # noqa: ARG002 - looks are no readings
+        """Return the limits, which are of recorded time; by default nothing is ever stale."""
+        stale = (self.stale_after or math.inf) / self.speed
+        down = self.down_after / self.speed if self.down_after else 4 * stale
+        return Freshness(stale, max(down, stale), self.delay)
+
+    @property
+    def backoff_max(self) -> float:
+        """Failures are part of the recording: nothing waits for them."""
+        return self.every
+
+
+Replayed = Annotated[
+    Annotated[ReplayFeed, Tag("ReplayFeed")] | Annotated[RecordedFeed, Tag("RecordedFeed")],
+    Discriminator(
+        lambda value: (
+            "RecordedFeed"
+            if isinstance(value, RecordedFeed) or (isinstance(value, dict) and "recording" in value)
+            else "ReplayFeed"
+        )
+    ),
+]
 Simulated = Annotated[
     Annotated[SimulatedPrices, Tag("prices")] | Annotated[SimulatedScores, Tag("scores")],
     Discriminator(
@@ -350,7 +402,7 @@ Simulated = Annotated[
 Feed = Annotated[
     Annotated[Simulated, Tag("simulate")]
     | Annotated[PollFeed, Tag("poll")]
-    | Annotated[ReplayFeed, Tag("replay")],
+    | Annotated[Replayed, Tag("replay")],
     Discriminator(
         lambda value: _tag(value, "kind", None),
         custom_error_type="kind",
