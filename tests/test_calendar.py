@@ -177,6 +177,16 @@ def test_mistakes(text: str, expected: str) -> None:
     assert found == [expected]
 
 
+def test_another_idle_interval_is_another_config() -> None:
+    """Although the interval is a number of seconds, that of the live feed."""
+    texts = [edited("every: 5s", f"every: {{live: 5s, idle: {idle}}}") for idle in ("9s", "1m")]
+    one, other = map(feed, texts)
+    assert one.every == other.every + 0.0 == 5.0
+    assert one != other
+    assert one == feed(texts[0])
+    assert one != feed(GOOD)
+
+
 def test_two_intervals_that_nothing_tells_apart_are_odd() -> None:
     """A quote without market hours is neither live nor idle."""
     text = edited("every: 5s", "every: {live: 5s, idle: 1m}")

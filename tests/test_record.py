@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import orjson
 import pytest
@@ -404,6 +404,7 @@ def test_no_secret_is_in_a_recording(origin: Source, tmp_path: Path) -> None:
     other = "from-a-file"
     quoted = quote(KEY, safe="")
     echo = [TOKEN, KEY, quoted, PART, other, quote(TOKEN, safe=""), TOKEN.replace("/", "\\/")]
+    echo += [quote_plus(KEY), quote(TOKEN, safe="").lower(), KEY.replace("&", "&amp;")]
     body = orjson.dumps([{"id": "bitcoin", "last": 1, "echo": " ".join(echo)}])
     path = "/v1/a1b2c3d4e5/t"
     origin.say(path, body, ETag=f'"{other}"', Content_Type=f"application/json; x={PART}")

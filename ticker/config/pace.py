@@ -60,6 +60,12 @@ class Every(float):
 
     idle: float | None = None
 
+    def __eq__(self, other: object) -> bool:
+        same = float.__eq__(self, other)
+        return same is True and (not isinstance(other, Every) or self.idle == other.idle)
+
+    __hash__ = float.__hash__
+
     @classmethod
     def of(cls, rhythm: Rhythm) -> Every:
         """Return the intervals of the config."""

@@ -58,7 +58,9 @@ def _found(settings: PollSettings, foreign: Iterable[str]) -> Iterator[str]:
     """Yield what the feed sends that is, or may be, a secret."""
     url = urlsplit(settings.url)
     sent = [settings.url, *settings.headers.values()]
-    yield from (text for text in foreign if text and any(text in value for value in sent))
+    for text in foreign:
+        if text and any(text in value for value in sent):
+            yield from (text, unquote(text))
     for name, value in settings.headers.items():
         if _TELLING.search(name):
             yield from _parts(value)
