@@ -183,6 +183,7 @@ def test_another_idle_interval_is_another_config() -> None:
     one, other = map(feed, texts)
     assert one.every == other.every + 0.0 == 5.0
     assert one != other
+    assert one.every != other.every
     assert one == feed(texts[0])
     assert one != feed(GOOD)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import gzip
+import io
 import json
 import signal
 import subprocess
@@ -518,6 +520,23 @@ def test_a_recording_is_bounded_in_bytes(origin: Source, tmp_path: Path) -> None
     assert (code, "the file is full" in told) == (0, True), told
     assert 1000 < out.stat().st_size <= 2000
     assert all(json.loads(line)["feed"] == "f" for line in out.read_text().splitlines())
+
+
+async def test_a_full_disk_ends_the_recording(tmp_path: Path) -> None:
+    """In words; the feeds are not told, and nothing is raised into them."""
+
+    class FullDisk(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    recording = Recording(tmp_path / "r.jsonl", 1000)
+    recording._raw.close()
+    recording._file = recording._raw = FullDisk()
+    recording.write([LINE])
+    assert recording.ended.is_set()
+    assert recording.why == "cannot write: No space left on device"
+    assert not recording.readings["f"]
+    recording.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")

@@ -64,6 +64,9 @@ class Every(float):
         same = float.__eq__(self, other)
         return same is True and (not isinstance(other, Every) or self.idle == other.idle)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = float.__hash__
 
     @classmethod
