@@ -15,7 +15,8 @@ from ticker import configfile
 from ticker.cli import app
 
 ROOT = Path(__file__).parents[1]
-SECRETS = {"ALPHAVANTAGE_KEY": "secret", "COINGECKO_KEY": "secret", "OXR_APP_ID": "secret"}
+NAMES = ("ALPHAVANTAGE_KEY", "COINGECKO_KEY", "OXR_APP_ID", "QUOTES_KEY")
+SECRETS = dict.fromkeys(NAMES, "secret")
 EXAMPLES = sorted(ROOT.glob("examples/*.yaml"))
 CONFIGS = [ROOT / "config.yaml", *EXAMPLES]
 

@@ -10,29 +10,31 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"}
+    | {"hours"},
     {"frame"},
-    {"yaml12", "scalars", "config", "hidden", "configfile", "effective"}
+    {"yaml12", "scalars", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
-    {"health", "hub", "lag"},
+    {"health", "hub", "lag", "pace"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "access", "notify"},
     {"app", "api", "admin", "reload"},
-    {"server", "tail", "tryout", "load", "starter"},
+    {"server", "tail", "tryout", "record", "load", "starter"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "hours"}
 PURE_MAY_IMPORT = {
     "__future__",
     "array",
     "bisect",
     "collections",
     "dataclasses",
+    "datetime",
     "enum",
     "itertools",
     "math",

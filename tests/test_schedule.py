@@ -304,3 +304,58 @@ async def test_stopping_twice_or_before_the_start_does_nothing() -> None:
 def test_an_unknown_feed_has_no_next_run() -> None:
     """Asking is no error."""
     assert Schedule().next_run("nobody") is None
+
+
+# -- another interval
+
+
+async def test_another_interval_keeps_the_feeds_own_offset(schedule: Schedule) -> None:
+    """Its next run is at its share of the new one, and so are those after it."""
+    metronome = Metronome()
+    schedule.add("coins", 3600, metronome.tick)
+    schedule.start()
+    await metronome.runs(1)
+    schedule.change("coins", 600)
+    following = schedule.next_run("coins")
+    assert following is not None
+    assert following <= time.time() + 600
+    assert following % 600 == pytest.approx(offset("coins") * 600, abs=0.01)
+    schedule.change("coins", EVERY)
+    await metronome.runs(5)
+    elapsed = round((metronome.times[-1] - metronome.times[1]) / EVERY)
+    assert schedule.skipped("coins") <= elapsed - 4 + 1, "the longer interval counts for nothing"
+
+
+async def test_a_feed_that_rests_runs_again_at_once_when_told(schedule: Schedule) -> None:
+    """Without end it has no next run; ``soon`` is within a second, whatever the interval."""
+    metronome = Metronome()
+    schedule.add("coins", EVERY, metronome.tick)
+    schedule.start()
+    await metronome.runs(2)
+    schedule.change("coins", float("inf"))
+    assert schedule.next_run("coins") is None
+    rested = len(metronome.times)
+    await asyncio.sleep(EVERY * 4)
+    assert len(metronome.times) <= rested + 1, "but for a run under way"
+    schedule.change("coins", 3600, soon=True)
+    following = schedule.next_run("coins")
+    assert following is not None
+    assert following <= time.time() + FIRST_RUN_WITHIN
+    await metronome.runs(1)
+
+
+async def test_another_interval_is_no_way_around_a_wait(schedule: Schedule) -> None:
+    """A source that wants to be left alone for an hour is."""
+
+    async def ask_for_an_hour() -> float:
+        return 3600.0
+
+    ticks = ScriptedTick(ask_for_an_hour)
+    schedule.add("coins", 60, ticks.tick)
+    schedule.start()
+    await ticks.starts(1)
+    for soon in (True, False):
+        schedule.change("coins", EVERY, soon=soon)
+        following = schedule.next_run("coins")
+        assert following is not None
+        assert following > time.time() + 3590

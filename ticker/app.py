@@ -59,11 +59,11 @@ class Ticker:
         self.access = Access(settings.access)
         self.page = Page(web_directory(), _embedded(settings.server.origins))
         self.hub = Hub(self.boards, settings.server, self.page.version)
-        self.producer = Producer(self.boards, self.hub)
+        self.schedule = Schedule()
+        self.producer = Producer(self.boards, self.hub, self.schedule.change)
         for name, feed in settings.feeds.items():
             self.producer.put(name, feed, make(feed))
         self.producer.connect()
-        self.schedule = Schedule()
         self.lag = LoopLag()
         self.started = time()
         self.reloads = Reloads(at=self.started)
@@ -97,12 +97,11 @@ class Ticker:
         changes = compare(self.settings, settings)
         restarted = {Change.ADDED, Change.RESTARTED}
         made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
-        before, self.settings = self.settings, settings
+        self.settings = settings
         self.access.settings, self.hub.settings = settings.access, settings.server
         self._reshape(settings)
         for name, change in changes.feeds.items():
-            every = before.feeds[name].every if name in before.feeds else None
-            self._change(name, change, made.get(name), every)
+            self._change(name, change, made.get(name))
         self.producer.connect()
         for live in self.boards.values():
             self.hub.publish(live)
@@ -124,8 +123,8 @@ class Ticker:
             self._publishing.pop(name).cancel()
             self._run(self.hub.tell_gone(name, self.hub.forget(live)))
 
-    def _change(self, name: str, change: Change, made: Feed | None, every: float | None) -> None:
-        """Let one feed come, go, begin anew or go on; it was read ``every`` so many seconds."""
+    def _change(self, name: str, change: Change, made: Feed | None) -> None:
+        """Let one feed come, go, begin anew, or go on at the pace it has now."""
         settings = self.settings.feeds.get(name)
         old = None
         if settings is None:
@@ -136,8 +135,9 @@ class Ticker:
             self.producer.adjust(name, settings)
         if old is not None:
             self._run(old.close())
-        if settings is not None and made is None and settings.every == every:
-            return  # it goes on in its own rhythm
+        if change is Change.CHANGED and settings is not None:
+            self.schedule.change(name, settings.every)
+            return
         if change is not Change.ADDED:
             self.schedule.remove(name)
         if settings is not None:

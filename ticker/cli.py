@@ -7,16 +7,17 @@ import enum
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from ticker import __version__, configfile
+from ticker import __version__, configfile, scalars
 from ticker.changes import compare
-from ticker.config import Settings
+from ticker.config import Feed, PollFeed, Settings
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
 from ticker.yaml12 import PathKey
@@ -29,6 +30,8 @@ app = typer.Typer(
 )
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -134,10 +137,33 @@ def try_feed(
     """Read one feed once and show what it gives."""
     from ticker.tryout import tryout
 
-    settings = _load(config).settings
-    if feed not in settings.feeds:
-        raise TickerError(f"no feed '{feed}'; there are {', '.join(settings.feeds)}")
-    if not asyncio.run(tryout(settings.feeds[feed], out)):
+    settings = _feed(_load(config).settings, feed)
+    if not asyncio.run(tryout(settings, out)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def record(
+    feeds: Annotated[list[str], typer.Argument(help="Names of poll feeds.")],
+    out_file: Annotated[Path, typer.Option("--out", help="A new .jsonl or .jsonl.gz file.")],
+    config: ConfigOption = None,
+    length: Annotated[str, typer.Option("--for", help="How long, such as 10m.")] = "10m",
+    most: Annotated[str, typer.Option("--max-bytes", help="Ends it, too.")] = "100MB",
+) -> None:
+    """Record what poll feeds get from their sources, for `kind: replay`; no secret is in it."""
+    from ticker.record import record as run
+
+    if not out_file.name.endswith((".jsonl", ".jsonl.gz")):
+        raise TickerError(f"--out: expected a .jsonl or .jsonl.gz file, got '{out_file.name}'")
+    seconds = _option("--for", scalars.duration, length)
+    limit = _option("--max-bytes", scalars.size, most)
+    _log()
+    loaded = _load(config)
+    chosen = {name: _polled(loaded.settings, name) for name in feeds}
+    done = asyncio.run(run(chosen, loaded.foreign, out_file, limit, seconds))
+    counts = ", ".join(f"{count} of {name}" for name, count in done.readings.items())
+    out.print(f"{out_file}: {counts} readings, {done.bytes:,} bytes; {done.why}", markup=False)
+    if not any(done.readings.values()):
         raise typer.Exit(1)
 
 
@@ -219,6 +245,27 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _option(name: str, read: Callable[[str], T], text: str) -> T:
+    """Return the value of an option that is written as in the config."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise TickerError(f"{name}: {error}") from None
+
+
+def _feed(settings: Settings, name: str) -> Feed:
+    if name not in settings.feeds:
+        raise TickerError(f"no feed '{name}'; there are {', '.join(settings.feeds)}")
+    return settings.feeds[name]
+
+
+def _polled(settings: Settings, name: str) -> PollFeed:
+    feed = _feed(settings, name)
+    if not isinstance(feed, PollFeed):
+        raise TickerError(f"feed '{name}' is of kind {feed.kind}; only poll feeds are recorded")
+    return feed
 
 
 def _load(config: Path | None) -> Loaded:

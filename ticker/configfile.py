@@ -40,6 +40,11 @@ class Loaded:
     digest: bytes = b""
     source: Source = field(default_factory=lambda: Source("", ""))
 
+    @property
+    def foreign(self) -> frozenset[str]:
+        """What stood for ``${NAME}`` and ``${file:PATH}``: it may be secret."""
+        return frozenset(text for filled in self.source.filled.values() for text in filled.texts)
+
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
     """Read the config at ``path``; raise ConfigError with every problem when it cannot be used."""
@@ -157,10 +162,14 @@ def _unknown_feeds(source: Source) -> Iterator[Problem]:
 
 
 def _warnings(source: Source, settings: Settings) -> Iterator[Problem]:
+    for name, feed in settings.feeds.items():
+        if feed.idle_every is not None and not feed.calendar and "status" not in feed.provides:
+            message = "nothing tells when it is idle: map `status`, or name a `calendar`"
+            yield _warning(source, ("feeds", name, "every"), message)
     used = {feed for board in settings.boards.values() for feed in board.feeds}
-    for feed in settings.feeds:
-        if feed not in used:
-            yield _warning(source, ("feeds", feed), "no board shows this feed")
+    for name in settings.feeds:
+        if name not in used:
+            yield _warning(source, ("feeds", name), "no board shows this feed")
     for name, board in settings.boards.items():
         provided = settings.provided(name)
         for i, column in enumerate(board.columns):

@@ -20,7 +20,9 @@ ANOTHER_GAME_MS = 3_600_000
 
 # tuples, not sets: what a source says there may be anything, also a list
 _FINALS = tuple(OVER)
-_RUNNING = ("live", "break", "suspended")
+RUNNING = ("live", "break", "suspended")
+"""Values of a game's ``status`` while it has begun and is not over."""
+
 _CLOCK = ("clock", "period", "status", "clock_rate")
 _UNMARKED = frozenset({"", "false", "0", "no"})
 
@@ -48,6 +50,11 @@ class Guard:
         self._admitted: Rows = {}
         self._doubts: dict[str, _Doubt] = {}
         self._gone: dict[str, float] = {}  # finals that vanished, and when in epoch seconds
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are shown."""
+        return self._admitted
 
     def admit(
         self,
@@ -147,7 +154,7 @@ def _doubtful(known: Row, row: Row) -> frozenset[str]:
     """Return the fields in which ``row`` takes back what is known."""
     ways = {field for field in SCORES if _lower(row.get(field), known.get(field))}
     before, after = known.get("status"), row.get("status")
-    begun, running = before in (*_RUNNING, "final"), after in _RUNNING
+    begun, running = before in (*RUNNING, "final"), after in RUNNING
     if (begun and after == "scheduled") or (before == "final" and running):
         ways.add("status")
     return frozenset(ways)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
+from math import isinf
 from time import perf_counter, time
 from typing import Any
 
-from ticker import fields, quality
+from ticker import fields
 from ticker.config import Feed as FeedSettings
+from ticker.config import ReplayFeed
+from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import Feed, Reading
 from ticker.guard import Guard
 from ticker.health import Health, back_off
 from ticker.hub import Hub
 from ticker.live import FeedStatus, LiveBoard
+from ticker.pace import Pace
 from ticker.protocol import ms
 from ticker.quality import Quality
 
@@ -45,6 +49,7 @@ class _Source:
         self.health = health
         self.fresh = True
         """Whether nothing was read yet: rows there are, are of what the feed was before."""
+        self.pace = Pace(settings)
         self.late: frozenset[str] = frozenset()
         self.most: int = getattr(settings, "max_rows", ROWS_MAX)
         self.guard: Guard | None = None
@@ -54,25 +59,30 @@ class _Source:
             self.guard = Guard(
                 keep_finals=getattr(settings, "keep_finals", 0.0),
                 most=self.most,
-                cumulative=settings.kind == "replay",
+                cumulative=isinstance(settings, ReplayFeed),
             )
 
     def adjust(self, settings: FeedSettings) -> None:
         """Go on with other settings that say only when to read and how to judge."""
-        self.settings = settings
+        self.settings, self.pace = settings, Pace(settings)
         self.feed.adjust(settings)
 
     def status(self) -> FeedStatus:
         """Return what viewers are told of the feed."""
         health = self.health
         times = ms(health.since), ms(health.record.last_success)
-        delay = ms(self.settings.freshness.delay) or None
+        delay = ms(self.settings.delay) or None
         return FeedStatus(health.quality, *times, health.why, delay)
+
+    def rows(self) -> Rows:
+        """Return the feed's rows, where their state says how often it is read."""
+        return self.guard.rows if self.guard is not None else {}
 
     def guarded(self, reading: Reading | None, now: float) -> Reading | None:
         """Return a reading as it is to be shown; None when what is shown stays."""
         if self.guard is None:
             return reading
+        now = getattr(self.feed, "at", None) or now  # a recording has a time of its own
         if reading is None:
             rows = self.guard.confirm(now)
             return None if rows is None else Reading(rows, complete=True)
@@ -83,8 +93,15 @@ class _Source:
 class Producer:
     """Reads feeds into boards and boards out to the hub."""
 
-    def __init__(self, boards: Mapping[str, LiveBoard], hub: Hub) -> None:
+    def __init__(
+        self,
+        boards: Mapping[str, LiveBoard],
+        hub: Hub,
+        set_interval: Callable[..., None] | None = None,
+    ) -> None:
+        """``set_interval`` is told a feed's interval when another one comes into force."""
         self._hub = hub
+        self._set_interval = set_interval
         self._boards = boards
         self._sources: dict[str, _Source] = {}
 
@@ -133,14 +150,16 @@ class Producer:
             return None  # meanwhile it was removed, or another took its name
         now = time()
         health.attempted(now, perf_counter() - started)
+        source.pace.attempted()
         if error is not None:
             self._fail(name, source, error, now)
-        else:
+        elif reading is None or not reading.quiet:
             self._succeed(name, source, reading, now)
+        self._follow(name, source, now)
         self._judge(name, source, now)
         if error is not None:
             longest = getattr(source.settings, "backoff_max", BACK_OFF_MAX)
-            wait = back_off(health.record.failures, source.settings.every, longest)
+            wait = back_off(health.record.failures, source.pace.every, longest)
             return max(wait, error.retry_after or 0.0)
         return reading.retry_after if reading else None
 
@@ -162,6 +181,7 @@ class Producer:
             await asyncio.sleep(JUDGE_SECONDS)
             for name, source in list(self._sources.items()):
                 try:
+                    self._follow(name, source, time(), soon=True)
                     self._judge(name, source, time())
                 except Exception:  # a defect in one feed must not hide the age of the others
                     log.exception("feed '%s': cannot be judged", name)
@@ -182,7 +202,7 @@ class Producer:
         settings = source.settings
         return {
             "kind": settings.kind,
-            "every": round(settings.every * 1000),
+            "every": None if isinf(source.pace.every) else round(source.pace.every * 1000),
             "boards": boards,
             **source.health.wire(),
         }
@@ -197,6 +217,7 @@ class Producer:
         reading = source.guarded(reading, now)
         if source.guard is not None:
             _count_held(name, source, source.guard, now)
+        source.pace.heard(source.rows(), now)
         if reading is None:
             return
         complete, source.fresh = reading.complete or source.fresh, False
@@ -213,10 +234,18 @@ class Producer:
             log.warning("feed '%s' failed: %s", name, error.why)
         source.health.failed(now, error.why)
 
+    def _follow(self, name: str, source: _Source, now: float, *, soon: bool = False) -> None:
+        """Tell the schedule which interval is in force; ``soon``: a shorter one begins now."""
+        before = source.pace.every
+        changed = source.pace.follow(source.health.record, source.rows, now)
+        if changed and self._set_interval is not None:
+            every = source.pace.every
+            self._set_interval(name, every, soon=soon and every < before)
+
     def _judge(self, name: str, source: _Source, now: float) -> None:
         """Say how far a feed and its rows can be trusted now, where that has changed."""
-        health, limits = source.health, source.settings.freshness
-        found, why = quality.of_feed(health.record, limits, now)
+        health = source.health
+        found, why = source.pace.judge(health.record, now)
         why = why or health.trouble
         late = self._late(name, source, now)
         if found is not health.quality:
@@ -233,7 +262,7 @@ class Producer:
 
     def _late(self, name: str, source: _Source, now: float) -> frozenset[str]:
         """Return the rows that are late on their own, however well the feed is."""
-        stale_after = source.settings.freshness.stale_after
+        stale_after = source.pace.freshness.stale_after
         waiting = source.health.waiting_since.items()
         late = {symbol for symbol, since in waiting if now - since > stale_after}
         oldest = source.settings.row_stale_after

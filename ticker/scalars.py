@@ -86,7 +86,8 @@ def _boolean(value: Any) -> Any:
     raise expected("true or false", value)
 
 
-def _duration(value: Any) -> Any:
+def duration(value: Any) -> float:
+    """Return a length of time in seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         return float(match[1]) * _SECONDS[match[2]]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -94,7 +95,8 @@ def _duration(value: Any) -> Any:
     raise expected("a duration such as 250ms, 5s, 1m or 2h", value)
 
 
-def _size(value: Any) -> Any:
+def size(value: Any) -> int:
+    """Return a size in bytes."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         return int(float(match[1]) * _BYTES[match[2]])
     if isinstance(value, int) and not isinstance(value, bool):
@@ -169,13 +171,13 @@ Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(duration),
     PlainSerializer(time_text, str, when_used="json"),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 Size = Annotated[
     int,
-    BeforeValidator(_size),
+    BeforeValidator(size),
     PlainSerializer(size_text, str, when_used="json"),
     Field(ge=1),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["8MB"]}),

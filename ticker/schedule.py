@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from time import time
 
 from apscheduler.events import EVENT_JOB_SUBMITTED
 from apscheduler.jobstores.base import JobLookupError
@@ -34,6 +35,8 @@ class _Job:
     def __init__(self, tick: Tick, every: float) -> None:
         self.tick, self.every = tick, every
         self.expected: datetime | None = None
+        self.earliest = 0.0
+        """Until when the source wants to be left alone, in epoch seconds."""
         self.skipped = 0
         self.running = False
 
@@ -53,25 +56,42 @@ class Schedule:
         """Run ``tick`` every ``every`` seconds, the first time right after the start."""
         job = self._jobs[name] = _Job(tick, every)
         now = datetime.now(UTC)
-        share = offset(name)
-        grid = math.floor(now.timestamp() / every) * every + share * every
-        first = now + timedelta(seconds=share * min(every, FIRST_RUN_WITHIN))
-        while grid < first.timestamp() + every / 2:  # the first run counts for the one before
-            grid += every
+        first = now + timedelta(seconds=offset(name) * min(every, FIRST_RUN_WITHIN))
+        job.expected = _on_grid(name, every, first.timestamp() + every / 2)
         self._scheduler.add_job(
             self._run,
-            IntervalTrigger(
-                seconds=every, start_date=datetime.fromtimestamp(grid, UTC), timezone=UTC
-            ),
+            _trigger(every, job.expected),
             args=[name],
             id=name,
             coalesce=True,  # after a pause one run tells all there is to tell
             max_instances=1,
-            misfire_grace_time=max(1, math.ceil(every)),
+            misfire_grace_time=_grace(every),
         )
-        job.expected = datetime.fromtimestamp(grid, UTC)
-        # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
-        self._scheduler.add_job(self._run, DateTrigger(first), args=[name], id=f"{name}{FIRST}")
+        self._once(name, first)
+
+    def change(self, name: str, every: float, *, soon: bool = False) -> None:
+        """Run ``name`` every ``every`` seconds from now on, at its share of the new interval.
+
+        Infinite is not at all, ``soon`` is at once as after the start; but nothing runs before
+        the source wants to be asked again.
+        """
+        job = self._jobs[name]
+        job.every = every
+        if self._scheduler.get_job(name) is None:
+            return  # stopped
+        if math.isinf(every):
+            job.expected = None
+            self._scheduler.pause_job(name)
+            return
+        now = time()
+        start = max(now, job.earliest)
+        if soon:
+            start += offset(name) * min(every, FIRST_RUN_WITHIN)
+            self._once(name, datetime.fromtimestamp(start, UTC))
+            start += every / 2
+        job.expected = _on_grid(name, every, start)
+        self._scheduler.modify_job(name, misfire_grace_time=_grace(every))
+        self._scheduler.reschedule_job(name, trigger=_trigger(every, job.expected))
 
     def remove(self, name: str) -> None:
         """Run ``name`` no more; a run under way ends on its own."""
@@ -95,15 +115,23 @@ class Schedule:
         found = [self._scheduler.get_job(job) for job in (name, f"{name}{FIRST}")]
         # before the start jobs only have their trigger
         due = [
-            getattr(job, "next_run_time", None) or job.trigger.get_next_fire_time(None, now)
+            job.next_run_time
+            if hasattr(job, "next_run_time")
+            else job.trigger.get_next_fire_time(None, now)
             for job in found
             if job is not None
         ]
-        return min(due).timestamp() if due else None
+        return min((at.timestamp() for at in due if at is not None), default=None)
 
     def skipped(self, name: str) -> int:
         """Return how many runs of ``name`` were left out because it or the process was busy."""
         return self._jobs[name].skipped
+
+    def _once(self, name: str, at: datetime) -> None:
+        # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
+        self._scheduler.add_job(
+            self._run, DateTrigger(at), args=[name], id=f"{name}{FIRST}", replace_existing=True
+        )
 
     async def _run(self, name: str) -> None:
         job = self._jobs.get(name)
@@ -112,6 +140,8 @@ class Schedule:
         if job.running:
             job.skipped += 1
             return
+        if time() < job.earliest:
+            return  # on its way when the wait was told
         job.running = True
         try:
             wait = await job.tick()
@@ -121,13 +151,14 @@ class Schedule:
             return  # the end of the process, not of the job
         finally:
             job.running = False
+        earliest = datetime.now(UTC) + timedelta(seconds=wait or 0.0)
+        job.earliest = earliest.timestamp() if wait else 0.0
         scheduled = self._scheduler.get_job(name)
         if not wait or scheduled is None or scheduled.next_run_time is None:
             return
         if self._jobs.get(name) is not job:
             return  # the wait is not for what has the name now
         # later by whole intervals, so that the feed's offset stays its own
-        earliest = datetime.now(UTC) + timedelta(seconds=wait)
         behind = (earliest - scheduled.next_run_time).total_seconds()
         later = max(0, math.ceil(behind / job.every))
         job.expected = scheduled.next_run_time + timedelta(seconds=later * job.every)
@@ -142,6 +173,20 @@ class Schedule:
         if job.expected is not None:
             job.skipped += max(0, round((at - job.expected).total_seconds() / job.every))
         job.expected = at + timedelta(seconds=job.every)
+
+
+def _on_grid(name: str, every: float, after: float) -> datetime:
+    """Return the first of a feed's steady times from ``after`` on, in epoch seconds."""
+    share = offset(name)
+    return datetime.fromtimestamp((math.ceil(after / every - share) + share) * every, UTC)
+
+
+def _trigger(every: float, first: datetime) -> IntervalTrigger:
+    return IntervalTrigger(seconds=every, start_date=first, timezone=UTC)
+
+
+def _grace(every: float) -> int:
+    return max(1, math.ceil(every))
 
 
 def offset(name: str) -> float:

@@ -16,11 +16,13 @@ from ticker.config.feeds import (
     Feed,
     FieldRule,
     PollFeed,
+    RecordedFeed,
     ReplayFeed,
     RowMapping,
     SimulatedPrices,
     SimulatedScores,
 )
+from ticker.config.pace import Calendar, Rhythm
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
 from ticker.config.server import Access, Server
 from ticker.fields import Kind
@@ -29,11 +31,14 @@ from ticker.scalars import Duration, Integer, Text
 __all__ = [
     "Access",
     "BoardSettings",
+    "Calendar",
     "Column",
     "Feed",
     "FieldRule",
     "PollFeed",
+    "RecordedFeed",
     "ReplayFeed",
+    "Rhythm",
     "RowMapping",
     "Server",
     "Settings",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from base64 import b64encode
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,18 @@ from pydantic import (
 
 from ticker import fields as known_fields
 from ticker import redact
-from ticker.config.parts import FieldName, Keep, Period, Strict, ValueKind, Wait, address, rule
+from ticker.config.pace import Calendar, Every
+from ticker.config.parts import (
+    FieldName,
+    Keep,
+    Period,
+    Strict,
+    ValueKind,
+    Wait,
+    address,
+    rule,
+    time_zone,
+)
 from ticker.fields import Kind
 from ticker.quality import Freshness
 from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
@@ -42,14 +53,6 @@ def _rule(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, LookupError):
-        raise expected("a time zone such as Europe/Berlin", value) from None
-    return value
-
-
 def _header(value: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise rule("expected printable ASCII text: no line break, no umlaut")
@@ -63,6 +66,12 @@ def _existing(value: str, info: ValidationInfo) -> str:
     if not path.is_file():
         raise rule(f"no such file: {path}")
     return os.fspath(path)
+
+
+def _recording(value: str, info: ValidationInfo) -> str:
+    if _suffix(value) != ".jsonl":
+        raise rule("expected a .jsonl or .jsonl.gz file, as `ticker record` writes it")
+    return _existing(value, info)
 
 
 def _suffix(file: str) -> str:
@@ -88,14 +97,33 @@ class FeedBase(Strict):
     """A row whose own `time` is older is stale, however well the feed is; default: never."""
     delay: Annotated[Duration, Field(ge=0)] = 0.0
     """How late the source is by contract; with it the feed is `delayed`, not `live`."""
+    calendar: Calendar | None = None
+    """When the market is open; otherwise the feed is `closed` and read less often."""
 
     every: Period
 
     @property
     def freshness(self) -> Freshness:
         """The limits with their defaults filled in."""
-        stale = self.stale_after or max(5.0, 3 * self.every)
-        return Freshness(stale, max(self.down_after or 4 * stale, stale), self.delay)
+        return self.freshness_at(self.every)
+
+    def freshness_at(self, every: float) -> Freshness:
+        """Return the limits for a feed that is read every ``every`` seconds just now."""
+        slower = max(1.0, every / self.every)
+        stale = self.stale_after * slower if self.stale_after else max(5.0, 3 * every)
+        down = self.down_after * slower if self.down_after else 4 * stale
+        return Freshness(stale, max(down, stale), self.delay)
+
+    @property
+    def closed_every(self) -> float:
+        """Seconds between two readings while the market is closed; infinite for never."""
+        told = self.calendar.closed_every if self.calendar else None
+        return told or self.idle_every or max(60.0, 10 * self.every)
+
+    @property
+    def idle_every(self) -> float | None:
+        """Seconds between two readings while nothing goes on; None: as always."""
+        return None
 
     @property
     def provides(self) -> set[str]:
@@ -227,7 +255,7 @@ class RowMapping(Strict):
     """Whether a reading without any row is an error."""
     max_rows: Annotated[Integer, Field(ge=1)] = 10_000
     """More rows than this are an error."""
-    timezone: Annotated[Text, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[Text, AfterValidator(time_zone)] = "UTC"
     """Time zone of times that do not name theirs."""
 
     @field_validator("required")
@@ -275,8 +303,8 @@ class PollFeed(RowMapping, FeedBase):
     """Reads a URL, or one URL per symbol, on a schedule."""
 
     kind: Literal["poll"]
-    every: Period
-    """Time between two polls."""
+    every: Every
+    """Time between two polls; or two of them, `{live: 5s, idle: 60s}`."""
     timeout: Wait | None = None
     """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
     url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(address)]
@@ -331,6 +359,11 @@ class PollFeed(RowMapping, FeedBase):
     def deadline(self) -> float:
         """The timeout with its default filled in, in seconds."""
         return self.timeout or min(10.0, 0.8 * self.every)
+
+    @property
+    def idle_every(self) -> float | None:
+        """Seconds between two polls while no game runs or the market is closed."""
+        return self.every.idle
 
     @property
     def per_symbol(self) -> bool:
@@ -388,6 +421,51 @@ class ReplayFeed(RowMapping, FeedBase):
         return self.format or SUFFIXES[_suffix(self.file)]
 
 
+class RecordedFeed(RowMapping, FeedBase):
+    """Plays what `ticker record` wrote: what a poll feed made of it, at the same distances."""
+
+    kind: Literal["replay"]
+    every: Period = 0.05
+    """Time between two looks at what is due; a look takes one recorded reading at most."""
+    recording: Annotated[Text, AfterValidator(_recording)]
+    """A file of `ticker record`; relative to the config file."""
+    feed: Text
+    """Whose readings of it."""
+    format: Literal["json", "csv"] = "json"
+    """What the documents are."""
+    encoding: Text | None = None
+    """Text encoding; default: what the response says, else UTF-8."""
+    max_bytes: Size = 8_000_000
+    """A larger response is an error."""
+    speed: Annotated[Number, Field(gt=0)] = 1.0
+    """Recorded seconds per second."""
+    loop: Boolean = False
+    """Whether to begin again at the end."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it, in recorded time."""
+
+    def freshness_at(self, every: float) -> Freshness:  # noqa: ARG002 - looks are no readings
+        """Return the limits, which are of recorded time; by default nothing is ever stale."""
+        stale = (self.stale_after or math.inf) / self.speed
+        down = self.down_after / self.speed if self.down_after else 4 * stale
+        return Freshness(stale, max(down, stale), self.delay)
+
+    @property
+    def backoff_max(self) -> float:
+        """Failures are part of the recording: nothing waits for them."""
+        return self.every
+
+
+Replayed = Annotated[
+    Annotated[ReplayFeed, Tag("ReplayFeed")] | Annotated[RecordedFeed, Tag("RecordedFeed")],
+    Discriminator(
+        lambda value: (
+            "RecordedFeed"
+            if isinstance(value, RecordedFeed) or (isinstance(value, dict) and "recording" in value)
+            else "ReplayFeed"
+        )
+    ),
+]
 Simulated = Annotated[
     Annotated[SimulatedPrices, Tag("prices")] | Annotated[SimulatedScores, Tag("scores")],
     Discriminator(
@@ -399,7 +477,7 @@ Simulated = Annotated[
 Feed = Annotated[
     Annotated[Simulated, Tag("simulate")]
     | Annotated[PollFeed, Tag("poll")]
-    | Annotated[ReplayFeed, Tag("replay")],
+    | Annotated[Replayed, Tag("replay")],
     Discriminator(
         lambda value: _tag(value, "kind", None),
         custom_error_type="kind",

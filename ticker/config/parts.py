@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from ticker.fields import Kind
-from ticker.scalars import Duration, Text
+from ticker.scalars import Duration, Text, expected
 
 FieldName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
@@ -34,6 +35,15 @@ def address(value: str) -> str:
         valid = False
     if not valid:
         raise rule("expected an address with a port from 1 to 65535, or none")
+    return value
+
+
+def time_zone(value: str) -> str:
+    """Return the name of a time zone; raise what was expected otherwise."""
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, LookupError):
+        raise expected("a time zone such as Europe/Berlin", value) from None
     return value
 
 

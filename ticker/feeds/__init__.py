@@ -43,6 +43,8 @@ class Reading:
     """When the source asked to be asked again, in seconds from now."""
     ended: bool = False
     """Whether nothing more will come."""
+    quiet: bool = False
+    """Whether nothing was due: nothing is new, and nothing is confirmed."""
 
 
 class Feed(Protocol):

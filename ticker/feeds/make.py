@@ -7,6 +7,7 @@ from typing import assert_never
 from ticker import config
 from ticker.feeds import Feed
 from ticker.feeds.poll import PollFeed
+from ticker.feeds.recorded import RecordedFeed
 from ticker.feeds.replay import ReplayFeed
 from ticker.feeds.simulate import SimulatedPriceFeed, SimulatedScoreFeed
 
@@ -22,5 +23,7 @@ def make(settings: config.Feed) -> Feed:
             return PollFeed(settings)
         case config.ReplayFeed():
             return ReplayFeed(settings)
+        case config.RecordedFeed():
+            return RecordedFeed(settings)
         case _:
             assert_never(settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,6 +50,24 @@ class Exchange:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one URL gave in a reading: the last response, or in ``error`` why there is none.
+
+    The error has no secret of the config in it, url and body may.
+    """
+
+    url: str
+    symbol: str | None
+    response: httpx.Response | None = None
+    body: bytes = b""
+    error: str | None = None
+
+
+Witness = Callable[[Sequence[Heard]], None]
+"""Is told of each reading what its URLs gave, in their order, before it is mapped."""
+
+
 @dataclass(slots=True)
 class _Target:
     """One URL: its symbol, what makes the next request conditional, what it gave last."""
@@ -61,16 +79,21 @@ class _Target:
     refused: set[str] = field(default_factory=set)
     remembered: Rows = field(default_factory=dict)
     answered: bool = False
+    heard: Heard | None = None
 
 
 class PollFeed:
-    """Polls as ``settings`` say. ``transport`` replaces the network (unit tests)."""
+    """Polls as ``settings`` say. ``transport`` replaces the network; ``witness`` may listen."""
 
     def __init__(
-        self, settings: PollSettings, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        settings: PollSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._settings = settings
         self._transport = transport
+        self._witness = witness
         self._client: httpx.AsyncClient | None = None
         self._mapper = Mapper(settings, single=settings.per_symbol)
         self._targets = [
@@ -90,6 +113,8 @@ class PollFeed:
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, FeedError):
                 raise outcome
+        if self._witness is not None:
+            self._witness([t.heard for t in self._targets if t.heard is not None])
         errors = [outcome for outcome in outcomes if isinstance(outcome, FeedError)]
         if len(errors) == len(self._targets):
             raise self._whole_failure(errors)
@@ -148,14 +173,11 @@ class PollFeed:
 
     async def _ask(self, target: _Target, deadline: float) -> Mapped | None:
         try:
-            # not asyncio.timeout: httpcore's clean-up is shielded only from anyio's cancellation
-            with anyio.fail_after(deadline - asyncio.get_running_loop().time()):
-                async with self._permits:
-                    response, body = await self._fetch(target)
-        except (TimeoutError, httpx.TimeoutException):
-            raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise FeedError(_words(error)) from None
+            response, body = await self._answer(target, deadline)
+        except FeedError as error:
+            self._note(target, error=self.redacted(error.why))
+            raise
+        self._note(target, response, body)
         if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
             return None
         if response.status_code != HTTPStatus.OK:
@@ -178,6 +200,29 @@ class PollFeed:
             if answer in response.headers
         }
         return mapped
+
+    def _note(
+        self,
+        target: _Target,
+        response: httpx.Response | None = None,
+        body: bytes = b"",
+        error: str | None = None,
+    ) -> None:
+        """Keep what came for the witness, where there is one: bodies are large."""
+        if self._witness is not None:
+            target.heard = Heard(target.url, target.symbol, response, body, error)
+
+    async def _answer(self, target: _Target, deadline: float) -> tuple[httpx.Response, bytes]:
+        """Return what the URL answers, in time. Raises FeedError when nothing can be had."""
+        try:
+            # not asyncio.timeout: httpcore's clean-up is shielded only from anyio's cancellation
+            with anyio.fail_after(deadline - asyncio.get_running_loop().time()):
+                async with self._permits:
+                    return await self._fetch(target)
+        except (TimeoutError, httpx.TimeoutException):
+            raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise FeedError(_words(error)) from None
 
     def _map(self, target: _Target, body: bytes, response: httpx.Response) -> Mapped:
         encoding = self._settings.encoding or response.charset_encoding
@@ -294,7 +339,7 @@ def _http_error(response: httpx.Response, body: bytes) -> FeedError:
         words = f"HTTP {code} {HTTPStatus(code).phrase}"
     except ValueError:
         words = f"HTTP {code}"
-    retry_after = _retry_after(response.headers.get("retry-after"))
+    retry_after = retry_seconds(response.headers.get("retry-after"))
     if retry_after is not None:
         words += f", asks to wait {retry_after:.0f} s"
     with suppress(FeedError):
@@ -302,7 +347,7 @@ def _http_error(response: httpx.Response, body: bytes) -> FeedError:
     return FeedError(words, retry_after=retry_after)
 
 
-def _retry_after(header: str | None) -> float | None:
+def retry_seconds(header: str | None) -> float | None:
     """Return seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if not header:
         return None
