@@ -10,14 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "limits"},
     {"frame"},
-    {"yaml12", "scalars", "config", "configfile", "protocol"},
+    {"yaml12", "scalars", "tokens", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag"},
+    {"access"},
     {"producer", "schedule", "websocket", "events"},
-    {"page", "bundle", "access"},
+    {"page", "bundle"},
     {"app", "api"},
     {"server", "tail", "tryout", "load"},
     {"cli"},
@@ -25,7 +26,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
+PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "limits"}
 PURE_MAY_IMPORT = {
     "__future__",
     "array",
@@ -33,6 +34,7 @@ PURE_MAY_IMPORT = {
     "collections",
     "dataclasses",
     "enum",
+    "ipaddress",
     "itertools",
     "math",
     "typing",

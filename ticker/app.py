@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, api
-from ticker.access import Access
+from ticker.access import POLICY, Access, security_headers
 from ticker.config import Settings
 from ticker.feeds.make import make
 from ticker.history import History
@@ -29,21 +29,6 @@ from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-)
-"""Content-Security-Policy, but for who may put a page into a frame."""
-
-SECURITY_HEADERS = {
-    "content-security-policy": f"{POLICY}'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-"""What every HTTP response has, unless it says something else itself."""
-
 
 class Ticker:
     """Everything that runs for one config, in the order in which it depends on each other."""
@@ -52,7 +37,7 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
         server = settings.server
-        self.access = Access(settings.access)
+        self.access = Access(settings.access, server)
         self.page = Page(web_directory(), _embedded(server.origins))
         self.hub = Hub(
             self.boards,
@@ -62,6 +47,7 @@ class Ticker:
             boards_per_viewer=server.boards_per_viewer,
             presence=server.presence,
             page=self.page.version,
+            judge=self.access.judge,
         )
         feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
         self.producer = Producer(feeds, self.boards, self.hub)
@@ -130,8 +116,10 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.ticker = ticker
-    app.state.live = WebSocketEndpoint(ticker.hub)
-    _add_headers(app, settings.server.origins)
+    app.state.live = WebSocketEndpoint(ticker.hub, ticker.access)
+    app.state.headers = security_headers(settings.server.origins)
+    if settings.server.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.server.origins)
     api.add_routes(app, ticker)
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
@@ -149,6 +137,10 @@ class App(FastAPI):
             await self.state.live(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def build_middleware_stack(self) -> Any:
+        """Return what every request goes through, the headers outermost: errors have them, too."""
+        return SecurityHeaders(super().build_middleware_stack(), self.state.headers)
 
 
 class SecurityHeaders:
@@ -172,15 +164,6 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-def _add_headers(app: FastAPI, origins: list[str]) -> None:
-    """Add the headers of every response; ``origins`` are other sites that may read them all."""
-    headers = dict(SECURITY_HEADERS)
-    if origins:
-        headers["cross-origin-resource-policy"] = "cross-origin"
-        app.add_middleware(CORSMiddleware, allow_origins=origins)
-    app.add_middleware(SecurityHeaders, headers=headers)  # outermost: also for preflights
 
 
 def _embedded(origins: list[str]) -> dict[str, str]:

@@ -70,6 +70,7 @@ def parse(text: str, file: str, *, base: Path, env: Mapping[str, str]) -> Loaded
             problems += [_explain(source, e) for e in error.errors(include_url=False)]
         problems += _unknown_feeds(source)
     if problems or settings is None:
+        problems = [_without_secrets(problem) for problem in problems]
         raise ConfigError(sorted(set(problems), key=lambda p: (p.line, p.column, p.path)))
     return Loaded(settings, tuple(_warnings(source, settings)))
 
@@ -114,6 +115,11 @@ def _warnings(source: Source, settings: Settings) -> Iterator[Problem]:
 
 def _warning(source: Source, path: PathKey, message: str) -> Problem:
     return replace(source.problem(path, message, mark=source.keys.get(path)), warning=True)
+
+
+def _without_secrets(problem: Problem) -> Problem:
+    """Return a problem without its line of the file where somebody may have written a secret."""
+    return replace(problem, source="") if problem.path.startswith("access") else problem
 
 
 # -- a pydantic error in our words, at its place

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 
 from ticker import protocol
 from ticker.channel import Channel, in_turns, settle
 from ticker.frame import UNTOLD, Frame
+from ticker.limits import Tally, home
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, ErrorCode
+from ticker.tokens import FREE, Pass
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -28,8 +30,12 @@ RETRY_SECONDS = (0.0, 30.0)
 """Range in which viewers come back after the server said goodbye: not all at once."""
 
 
+Judge = Callable[[Viewer, float, int], CloseCode | None]
+"""Says why a viewer must go, from its monotonic time and the epoch's ms; None when it may stay."""
+
+
 class Refused(Exception):
-    """A viewer or a subscription over a limit, or to a board that is not there."""
+    """A viewer or a subscription over a limit, or to a board that is not there or not for it."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         self.code = code
@@ -49,8 +55,10 @@ class Hub:
         boards_per_viewer: int = 20,
         presence: float = 0.0,
         page: str = "",
+        judge: Judge = lambda *_: None,
     ) -> None:
         self.boards = boards
+        self._judge = judge
         self.page = page
         self._presence = presence
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
@@ -60,6 +68,8 @@ class Hub:
         self._sweep_seconds = min(SWEEP_SECONDS, heartbeat / 4)
         self._boards_per_viewer = boards_per_viewer
         self.viewers: set[Viewer] = set()
+        self.addresses = Tally()
+        """How many viewers there are of each address (`limits.home`)."""
         self.draining = False
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
@@ -71,17 +81,27 @@ class Hub:
         """Whether another viewer must be refused."""
         return self.draining or len(self.viewers) >= self.max_viewers
 
-    def join(self, connection: Connection) -> Viewer:
-        """Take a new viewer and greet it."""
-        viewer = Viewer(secrets.token_hex(6), connection)
+    def join(self, connection: Connection, *, address: str = "", may: Pass = FREE) -> Viewer:
+        """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""
+        viewer = Viewer(secrets.token_hex(6), connection, address=address, may=may)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
-        viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
+        self.addresses.add(home(address))
+        boards = self.boards_for(viewer)
+        viewer.write(
+            protocol.welcome(viewer.id, self.heartbeat, boards, self.page, until=may.until)
+        )
         return viewer
+
+    def boards_for(self, viewer: Viewer) -> list[str]:
+        """Return the names of the boards that a viewer may watch."""
+        return [name for name in self.boards if viewer.may.allows(name)]
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer; harmless when it is already gone."""
-        self.viewers.discard(viewer)
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
+            self.addresses.remove(home(viewer.address))
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
@@ -108,6 +128,8 @@ class Hub:
 
         Raises Refused.
         """
+        if not viewer.may.allows(wanted.board):
+            raise Refused(ErrorCode.NOT_ALLOWED, f"the token is not for board '{wanted.board}'")
         live = self.boards.get(wanted.board)
         if live is None:
             raise Refused(ErrorCode.UNKNOWN_BOARD, f"no board '{wanted.board}'")
@@ -121,6 +143,7 @@ class Hub:
             watch.seq = wanted.seq
             watch.status_version = UNTOLD  # it may have changed while the viewer was away
         viewer.watches[live.name] = watch
+        viewer.unserved_since = None
         channel.watches[watch] = None
         self._moved.add(live.name)
         if viewer.ready:
@@ -169,7 +192,7 @@ class Hub:
     # -- the passing of time
 
     async def sweep_forever(self) -> None:
-        """Send heartbeats about the quiet and end the stalled, about once a second."""
+        """Send heartbeats about the quiet and end who must go, about once a second."""
         while True:
             await asyncio.sleep(self._sweep_seconds)
             try:
@@ -184,6 +207,10 @@ class Hub:
         async for viewer in in_turns(list(self.viewers)):
             if viewer.stalled_for(now) > self._stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
+                continue
+            code = self._judge(viewer, now, at)
+            if code is not None:
+                self.end(viewer, code)
                 continue
             late = viewer.sweep() * self._sweep_seconds > self.heartbeat
             if late and viewer.connection.writable and viewer in self.viewers:

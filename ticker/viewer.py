@@ -14,6 +14,7 @@ from ticker.deflate import OUTSIDE, UNCOMPRESSED
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode
+from ticker.tokens import FREE, Pass
 
 if TYPE_CHECKING:
     from ticker.channel import Channel
@@ -152,16 +153,25 @@ class Viewer:
     __slots__ = (
         "_pending",
         "_stalled_at",
+        "address",
         "connection",
         "id",
+        "may",
         "paused",
         "quiet",
         "ready",
+        "unserved_since",
         "watches",
     )
 
-    def __init__(self, viewer_id: str, connection: Connection) -> None:
+    def __init__(
+        self, viewer_id: str, connection: Connection, *, address: str = "", may: Pass = FREE
+    ) -> None:
         self.id = viewer_id
+        self.address = address
+        self.may = may
+        self.unserved_since: float | None = monotonic()
+        """When it came, until it first watches a board."""
         self.connection = connection
         self.watches: dict[str, Watch] = {}
         self.paused = False

@@ -22,7 +22,7 @@ from ticker.config.feeds import (
     SimulatedScores,
 )
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
-from ticker.config.server import Access, Server
+from ticker.config.server import Access, Key, Server
 from ticker.fields import Kind
 from ticker.scalars import Duration, Integer, Text
 
@@ -32,6 +32,7 @@ __all__ = [
     "Column",
     "Feed",
     "FieldRule",
+    "Key",
     "PollFeed",
     "ReplayFeed",
     "RowMapping",
