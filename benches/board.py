@@ -13,7 +13,7 @@ from time import perf_counter
 
 from ticker.diff import Rows
 from ticker.frame import UNTOLD
-from ticker.live import LiveBoard
+from ticker.live import LiveBoard, Shape
 from ticker.server import spare_the_collector
 
 ROWS = 10_000
@@ -41,9 +41,7 @@ class Bench:
     def __init__(self) -> None:
         self.rng = random.Random(1)
         self.rows: Rows = {f"SYM{i:05}": quote(self.rng, i) for i in range(ROWS)}
-        self.live = LiveBoard(
-            "b", epoch="e", title="B", layout="quotes", columns=[], feeds=["f"], flush_interval=0.1
-        )
+        self.live = LiveBoard("b", "e", Shape("B", "quotes", [], ["f"], flush_interval=0.1))
         self.now = 0.0
         self.publish(self.rows)
 

@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 
 import httpx
 import orjson
+from fastapi import FastAPI
 from websockets.sync.client import ClientConnection, connect
 
 from ticker import configfile, diff
 from ticker.app import Ticker, create_app
 from ticker.config import Settings
+from ticker.configfile import Loaded
 from ticker.server import Server, configure, listen
 
 T = TypeVar("T")
@@ -116,6 +118,19 @@ class Source:
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         self.script[path] = lambda handler: handler.answer(status, data, **headers)
 
+    def confirm(self, path: str, body: Any) -> None:
+        """Answer ``path`` with ``body`` as JSON, and 304 to whoever has it already."""
+        data = orjson.dumps(body)
+        etag = f'"{sha1(data, usedforsecurity=False).hexdigest()}"'
+
+        def respond(handler: Handler) -> None:
+            if handler.headers.get("If-None-Match") == etag:
+                handler.answer(304, ETag=etag)
+            else:
+                handler.answer(200, data, ETag=etag)
+
+        self.script[path] = respond
+
     def serve_file(self, path: str, file: Path, content_type: str = "application/json") -> None:
         """Answer ``path`` with a file, conditionally, as good sources do."""
         data = file.read_bytes()
@@ -163,8 +178,14 @@ class Running:
     """The real server in a thread of the test's process, with its insides in reach."""
 
     url: str
-    ticker: Ticker
+    app: FastAPI
     loop: asyncio.AbstractEventLoop
+
+    @property
+    def ticker(self) -> Ticker:
+        """Return what runs in it."""
+        ticker: Ticker = self.app.state.ticker
+        return ticker
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask for ``path``; header names are written with underscores."""
@@ -197,17 +218,22 @@ class Running:
 
 @contextmanager
 def serving(
-    config: str | Settings, *, base: Path = Path(), pings: float = 20.0, **env: str
+    config: str | Settings | Path, *, base: Path = Path(), pings: float = 20.0, **env: str
 ) -> Iterator[Running]:
     """Run the real server for ``config`` on a free port; it is drained at the end.
 
-    Viewers are pinged every ``pings`` seconds and have as long to answer.
+    It follows a config that is a file. Viewers are pinged every ``pings`` seconds and have as long
+    to answer.
     """
-    configured = config if isinstance(config, Settings) else settings(config, base=base, **env)
-    on_free_port = configured.server.model_copy(update={"host": "127.0.0.1", "port": 0})
-    configured = configured.model_copy(update={"server": on_free_port})
-    listener = listen(configured)
-    app = create_app(configured)
+    if isinstance(config, Path):
+        loaded = configfile.load(config, env)
+    else:
+        loaded = Loaded(
+            config if isinstance(config, Settings) else settings(config, base=base, **env)
+        )
+    configured = loaded.settings
+    listener = listen(configured.server, "127.0.0.1", 0)
+    app = create_app(loaded)
     options = configure(app, configured)
     options.ws_ping_interval = options.ws_ping_timeout = pings
     server = Server(options, app)
@@ -226,7 +252,7 @@ def serving(
     try:
         until(lambda: server.started, what="the server's start")
         port = listener.getsockname()[1]
-        yield Running(f"http://127.0.0.1:{port}", app.state.ticker, loops[0])
+        yield Running(f"http://127.0.0.1:{port}", app, loops[0])
     finally:
         server.should_exit = True
         thread.join(PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -241,6 +242,29 @@ def test_the_welcome_tells_when_the_token_ends(server: Running, public: Running)
         assert (welcome["until"], welcome["boards"]) == (ends * 1000, ["b", "c"])
     with public.follow("b", token="whatever") as viewer:
         assert "until" not in viewer.next()
+
+
+def test_the_list_of_boards_is_told_as_the_token_allows(server: Running) -> None:
+    """Also when it changes while somebody is there."""
+    with server.follow(token=token(boards=["c"])) as some, server.follow(token=token()) as every:
+        for viewer in (some, every):
+            viewer.wait("welcome")
+        told = server.ticker.hub.tell_boards()
+        asyncio.run_coroutine_threadsafe(told, server.loop).result(PATIENCE)
+        assert some.wait("boards")["boards"] == ["c"]
+        assert every.wait("boards")["boards"] == ["b", "c"]
+
+
+def test_how_the_server_is_is_for_admins_where_the_config_says_so(public: Running) -> None:
+    """And says no secret."""
+    access = TOKENS[:-1] + f", admin_tokens: ['{ADMIN}'], operations: admin}}"
+    with serving(guarded(access=access), KEY=SECRET) as server:
+        assert status(server, "/api/status", authorization=f"Bearer {token()}") == 403
+        assert status(server, "/api/status") == 401
+        answer = server.get("/api/status", Authorization=f"Bearer {ADMIN}")
+        assert answer.status_code == 200
+        assert not [s for s in (ADMIN, SECRET) if s in answer.text]
+    assert status(public, "/api/status") == 200
 
 
 def test_of_several_boards_the_others_are_errors(server: Running) -> None:

@@ -57,6 +57,17 @@ class Histories(RuleBasedStateMachine):
     def rate(self, quality: Quality, late: frozenset[str]) -> None:
         self.board.rate("one", quality, late)
 
+    @rule(feeds=st.sampled_from([["one", "two"], ["two", "one"]]), without=st.booleans())
+    def reorder(self, feeds: list[str], without: bool) -> None:
+        if without:  # a feed goes, and comes back empty
+            self.board.reorder(feeds[:1])
+            self.said[feeds[1]] = {}
+        self.board.reorder(feeds)
+
+    @rule()
+    def renew(self) -> None:
+        self.board.renew()
+
     @rule(passes=st.sampled_from([0.1, board_module.TOMBSTONE_SECONDS + 1]))
     def flush(self, passes: float) -> None:
         self.now += passes
@@ -210,6 +221,29 @@ def test_a_row_stays_while_any_feed_has_it() -> None:
     board.flush(0.0)
     board.remove("one", ["A"])
     assert board.flush(1.0) == Diff(1, 2, {"A": {"last": None}})
+
+
+def test_another_order_of_feeds_is_another_precedence() -> None:
+    """And a feed that goes takes its rows along, whoever fills them from now on."""
+    board = Board(["one", "two"])
+    board.apply("one", {"A": {"last": 1}, "B": {"last": 1}})
+    board.apply("two", {"A": {"last": 2}})
+    board.flush(0.0)
+    board.reorder(["two", "one"])
+    assert board.flush(1.0) == Diff(1, 2, {"A": {"last": 2}})
+    board.reorder(["two", "three"])
+    assert board.flush(2.0) == Diff(2, 3, {"B": None})
+
+
+def test_only_a_snapshot_leads_to_a_renewed_board() -> None:
+    """So whoever comes later is shown what has changed beside the rows."""
+    board = flushed({"A": {"last": 1}}, {"A": {"last": 2}})
+    board.renew()
+    assert board.since(2) == Snapshot(3, {"A": {"last": 2}})
+    board.apply("f", {"A": {"last": 3}})
+    assert board.flush(5.0) == Diff(3, 4, {"A": {"last": 3}})
+    assert isinstance(board.since(2), Snapshot)
+    assert board.since(3) == Diff(3, 4, {"A": {"last": 3}})
 
 
 def test_quality_is_part_of_the_state() -> None:

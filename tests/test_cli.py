@@ -135,15 +135,7 @@ def test_serve_without_a_config_is_the_demo(tmp_path: Path, ending: signal.Signa
     """It says so, serves, and ends quietly at a signal."""
     port = free_port()
     with started("serve", "--port", str(port), cwd=tmp_path) as process:
-
-        def ready() -> bool:
-            try:
-                return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
-            except httpx.TransportError:
-                assert process.poll() is None, (tmp_path / "stderr").read_text()
-                return False
-
-        until(ready, what="the start")
+        until(lambda: answers(port, "/readyz"), what="the start")
         page = httpx.get(f"http://127.0.0.1:{port}/")
         assert page.status_code == 200
         assert "<html" in page.text
@@ -153,6 +145,44 @@ def test_serve_without_a_config_is_the_demo(tmp_path: Path, ending: signal.Signa
     assert "built-in demo" in said
     assert f"serving stocks, crypto, scores on http://127.0.0.1:{port}" in said
     assert "Traceback" not in said
+
+
+def test_check_says_what_a_reload_would_do(tmp_path: Path) -> None:
+    """Without any value of the files."""
+    (tmp_path / "old.yaml").write_text(CONFIG % "http://old.invalid")
+    (tmp_path / "new.yaml").write_text(CONFIG % "http://new.invalid" + "  c: {feeds: [coins]}\n")
+    same = run("check", "--diff", "old.yaml", "old.yaml", cwd=tmp_path)
+    assert "nothing changes" in same.stdout
+    result = run("check", "--diff", "old.yaml", "new.yaml", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[1:] == ["feeds.coins: restarted (url)", "boards.c: added"]
+    assert "invalid" not in result.stdout
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_hangup_reads_the_config_again(tmp_path: Path, has_file: bool) -> None:
+    """And is never the end of the process."""
+    arguments = ["serve", "--port", str(free_port())]
+    if has_file:
+        (tmp_path / "c.yaml").write_text(CONFIG % "http://nowhere.invalid")
+        arguments += ["-c", "c.yaml"]
+    words = "config reloaded: nothing has changed" if has_file else "there is no file to read again"
+    with started(*arguments, cwd=tmp_path) as process:
+        log = tmp_path / "stderr"
+        until(lambda: "serving" in log.read_text(), what="the start")
+        until(lambda: answers(arguments[2]), what="the start")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: words in log.read_text(), what="a reload")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def answers(port: str | int, path: str = "/healthz") -> bool:
+    """Return whether a server answers with 200."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_try_shows_rows_and_rejections(tmp_path: Path) -> None:

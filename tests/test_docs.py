@@ -60,7 +60,9 @@ def messages(text: str = PROTOCOL) -> Iterator[dict[str, Any]]:
 
 def test_every_message_is_in_protocol_md() -> None:
     """With an example of each type, in both directions."""
-    server = {"welcome", "snapshot", "diff", "status", "viewers", "heartbeat", "error", "goodbye"}
+    server = {"welcome", "snapshot", "diff", "status", "viewers", "boards", "heartbeat"}
+    server |= {"error", "goodbye"}
+    server |= {"notice"}
     viewer = {"subscribe", "unsubscribe", "pause", "resume", "ping", "token"}
     assert {message["type"] for message in messages()} == server | {"pong", "token"} | viewer
 
@@ -76,6 +78,8 @@ def test_the_examples_are_what_the_server_makes() -> None:
                 protocol.diff("b", epoch="e", prev=1, seq=2, at=3, rows={}).text,
                 protocol.status("b", {}).text,
                 protocol.viewers("b", 1).text,
+                protocol.boards(["b"]).text,
+                protocol.notice("n", "t", level="info", at=1, until=2, board="b").text,
                 protocol.heartbeat(1, {}).text,
                 protocol.error(ErrorCode.LIMIT, "m", "b").text,
                 protocol.goodbye(CloseCode.DRAINING, (0, 1)).text,

@@ -19,9 +19,10 @@ from ticker.access import Access
 from ticker.app import create_app
 from ticker.config import Access as AccessSettings
 from ticker.config import Server as ServerSettings
+from ticker.configfile import Loaded
 from ticker.frame import Frame
 from ticker.hub import Hub
-from ticker.live import LiveBoard
+from ticker.live import LiveBoard, Shape
 from ticker.plain import SendConnection
 from ticker.protocol import CloseCode, Subscribe
 from ticker.websocket import WebSocketEndpoint
@@ -31,7 +32,7 @@ CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100, presence="0s")
 
 def test_starlettes_test_client_is_served() -> None:
     """Welcome, snapshot, pong: in process, without any server."""
-    app = create_app(settings(CONFIG))
+    app = create_app(Loaded(settings(CONFIG)))
     with TestClient(app) as client, client.websocket_connect("/ws?board=b&board=nope") as socket:
         assert socket.receive_json()["type"] == "welcome"
         assert socket.receive_json()["type"] == "snapshot"
@@ -51,7 +52,7 @@ def hypercorn(tmp_path: Path) -> Iterator[str]:
         "from pathlib import Path\n"
         "from ticker import configfile\n"
         "from ticker.app import create_app\n"
-        "app = create_app(configfile.load(Path(__file__).parent / 'c.yaml').settings)\n"
+        "app = create_app(configfile.load(Path(__file__).parent / 'c.yaml'))\n"
     )
     command = [sys.executable, "-m", "hypercorn", "served:app", "--bind", "127.0.0.1:0"]
     with (tmp_path / "log").open("w+") as log:
@@ -108,9 +109,7 @@ class FailingServer(StallingServer):
 
 def board() -> LiveBoard:
     """Return a board with one row."""
-    live = LiveBoard(
-        "b", epoch="e", title="B", layout="quotes", columns=[], feeds=["f"], flush_interval=0.01
-    )
+    live = LiveBoard("b", "e", Shape("B", "quotes", [], ["f"], flush_interval=0.01))
     live.board.apply("f", {"A": {"last": 0}})
     live.flush(0.0)
     return live

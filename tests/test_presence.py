@@ -113,7 +113,7 @@ def test_it_may_be_switched_off() -> None:
             other.wait("heartbeat")
         viewer.wait("heartbeat")
         assert "viewers" not in {message["type"] for message in viewer.messages}
-        assert server.ticker.hub._presence == 0
+        assert server.ticker.hub.settings.presence == 0
 
 
 def test_counts_do_not_hold_heartbeats_back() -> None:

@@ -12,7 +12,7 @@ from tests.support import eventually
 from ticker import channel
 from ticker.frame import Frame
 from ticker.hub import Hub
-from ticker.live import FeedStatus, LiveBoard
+from ticker.live import FeedStatus, LiveBoard, Shape
 from ticker.protocol import CloseCode, Subscribe
 from ticker.quality import Quality
 from ticker.viewer import NO_SOCKET, Watch
@@ -23,6 +23,7 @@ class OneFrameConnection:
 
     fd = NO_SOCKET
     compresses = False
+    kind = "websocket"
 
     def __init__(self) -> None:
         self.writable = True
@@ -49,6 +50,9 @@ class OneFrameConnection:
     def pending(self) -> int:
         return 0
 
+    def sent(self) -> int | None:
+        return None
+
     def close(self, code: CloseCode) -> None:
         """Be gone."""
 
@@ -60,9 +64,7 @@ class OneFrameConnection:
 
 def board(name: str) -> LiveBoard:
     """Return a board that moves with each ``tick``."""
-    return LiveBoard(
-        name, epoch="e", title="B", layout="quotes", columns=[], feeds=["f"], flush_interval=0.1
-    )
+    return LiveBoard(name, "e", Shape("B", "quotes", [], ["f"], flush_interval=0.1))
 
 
 def tick(live: LiveBoard) -> None:

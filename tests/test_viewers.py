@@ -282,7 +282,8 @@ def test_an_unknown_type_is_only_told(server: Running) -> None:
 def test_too_many_boards_are_refused() -> None:
     """The limit is told; what was subscribed stays."""
     with quiet_server() as server:
-        server.ticker.hub._boards_per_viewer = 1
+        hub = server.ticker.hub
+        hub.settings = hub.settings.model_copy(update={"boards_per_viewer": 1})
         with server.follow("b", "c") as viewer:
             refused = viewer.wait("error")
             assert refused["code"] == "limit"

@@ -155,8 +155,8 @@ class Access:
             return CloseCode.NOT_ALLOWED
         if until is None and self.settings.viewers == "token":
             return CloseCode.ROTATED  # it came while everybody might: it may come back with a token
-        waits = viewer.unserved_since is not None and now - viewer.unserved_since
-        return CloseCode.LIMIT if waits and waits > self.server.subscribe_within else None
+        waits = 0.0 if viewer.served else now - viewer.joined
+        return CloseCode.LIMIT if waits > self.server.subscribe_within else None
 
     # -- admins
 

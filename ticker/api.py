@@ -33,22 +33,8 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         """List the boards that the viewer may watch."""
         may = ticker.access.viewer(request)
         response.headers["cache-control"] = "no-cache"
-        return {
-            "boards": [
-                {
-                    "name": live.name,
-                    "title": live.title,
-                    "layout": live.layout,
-                    "rows": len(live.board),
-                    "epoch": live.epoch,
-                    "seq": live.seq,
-                    "quality": live.quality.value,
-                    "feeds": list(live.feeds),
-                }
-                for live in ticker.boards.values()
-                if may.allows(live.name)
-            ]
-        }
+        boards = ticker.boards.values()
+        return {"boards": [live.wire() for live in boards if may.allows(live.name)]}
 
     @app.get("/api/boards/{name}", response_model=None)
     async def board(name: str, request: Request) -> Response:
@@ -103,16 +89,21 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
 
     @app.get("/api/feeds")
     async def feeds(request: Request, response: Response) -> dict[str, Any]:
-        """Say how every feed is that fills a board of the viewer's."""
+        """Say how every feed is that fills a board of the viewer's, and how the config is."""
         may = ticker.access.viewer(request)
         response.headers["cache-control"] = "no-cache"
-        return {
-            "feeds": {
-                name: {**feed, "boards": list(filter(may.allows, feed["boards"]))}
-                for name, feed in ticker.feeds().items()
-                if may.boards is None or any(map(may.allows, feed["boards"]))
-            }
+        told = {
+            name: {**feed, "boards": list(filter(may.allows, feed["boards"]))}
+            for name, feed in ticker.feeds().items()
+            if may.boards is None or any(map(may.allows, feed["boards"]))
         }
+        return {"feeds": told, "config": ticker.reloads.wire()}
+
+    @app.get("/api/status")
+    async def status(request: Request) -> dict[str, Any]:
+        """Say everything at once, for people who run it."""
+        ticker.access.operations(request)
+        return ticker.status()
 
     @app.get("/events", response_model=None)
     async def event_stream(
@@ -146,7 +137,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     async def readyz() -> Response:
         """Say whether viewers may come, and why not."""
         waiting = ticker.unready()
-        status = "waiting" if waiting else "ready"
+        status = "draining" if ticker.hub.draining else "waiting" if waiting else "ready"
         body = {"status": status, "waiting": waiting}
         return JSONResponse(body, status_code=503 if waiting else 200)
 

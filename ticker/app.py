@@ -6,25 +6,30 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from time import time
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, api
+from ticker import __version__, admin, api
 from ticker.access import POLICY, Access, security_headers
+from ticker.changes import Change, Changes, compare
 from ticker.config import Settings
+from ticker.configfile import Loaded
+from ticker.feeds import Feed
 from ticker.feeds.make import make
-from ticker.history import History
+from ticker.health import Reloads
 from ticker.hub import Hub
 from ticker.lag import LoopLag
-from ticker.live import LiveBoard
+from ticker.live import LiveBoard, Shape
 from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
 from ticker.quality import Quality
-from ticker.schedule import Schedule
+from ticker.reload import Reloader
+from ticker.schedule import Schedule, Tick
 from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
@@ -36,43 +41,105 @@ class Ticker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
-        server = settings.server
-        self.access = Access(settings.access, server)
-        self.page = Page(web_directory(), _embedded(server.origins))
-        self.hub = Hub(
-            self.boards,
-            heartbeat=server.heartbeat,
-            stall_timeout=server.stall_timeout,
-            max_viewers=server.max_viewers,
-            boards_per_viewer=server.boards_per_viewer,
-            presence=server.presence,
-            page=self.page.version,
-            judge=self.access.judge,
-        )
-        feeds = {name: (feed, make(feed)) for name, feed in settings.feeds.items()}
-        self.producer = Producer(feeds, self.boards, self.hub)
+        self.access = Access(settings.access, settings.server)
+        self.page = Page(web_directory(), _embedded(settings.server.origins))
+        self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
+        self.producer = Producer(self.boards, self.hub)
+        for name, feed in settings.feeds.items():
+            self.producer.put(name, feed, make(feed))
+        self.producer.connect()
         self.schedule = Schedule()
         self.lag = LoopLag()
+        self.started = time()
+        self.reloads = Reloads(at=self.started)
+        self._publishing: dict[str, asyncio.Task[None]] = {}
+        self._errands: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read, publish and sweep until the end of the block."""
-        forever = [self.producer.publish_forever(live) for live in self.boards.values()]
-        forever += [self.producer.judge_forever(), self.hub.sweep_forever()]
+        forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
         forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
+        for live in self.boards.values():
+            self._publish(live)
         for name, feed in self.settings.feeds.items():
-            self.schedule.add(name, feed.every, _tick(self.producer, name))
+            self.schedule.add(name, feed.every, self._tick(name))
         self.schedule.start()
         try:
             yield
         finally:
             self.schedule.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end([*tasks, *self._publishing.values(), *self._errands])
             self.hub.close()
             await self.producer.close()
+
+    def apply(self, settings: Settings) -> Changes:
+        """Run by ``settings`` from now on, and change nothing that need not be changed.
+
+        Plain, so that nobody sees a half of it; only while running. Returns what changed.
+        """
+        changes = compare(self.settings, settings)
+        restarted = {Change.ADDED, Change.RESTARTED}
+        made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
+        before, self.settings = self.settings, settings
+        self.access.settings, self.access.server = settings.access, settings.server
+        self.hub.settings = settings.server
+        self._reshape(settings)
+        for name, change in changes.feeds.items():
+            every = before.feeds[name].every if name in before.feeds else None
+            self._change(name, change, made.get(name), every)
+        self.producer.connect()
+        for live in self.boards.values():
+            self.hub.publish(live)
+        if {Change.ADDED, Change.REMOVED} & set(changes.boards.values()):
+            self._run(self.hub.tell_boards())
+        return changes
+
+    def _reshape(self, settings: Settings) -> None:
+        """Let boards come, go and become what ``settings`` say."""
+        before = dict(self.boards)
+        self.boards.clear()  # filled anew: the order counts, and others hold this very dictionary
+        for name in settings.boards:
+            live = before.pop(name) if name in before else _board(settings, name)
+            self.boards[name] = live
+            live.reshape(_shape(settings, name), time())
+            if name not in self._publishing:
+                self._publish(live)
+        for name, live in before.items():
+            self._publishing.pop(name).cancel()
+            self._run(self.hub.tell_gone(name, self.hub.forget(live)))
+
+    def _change(self, name: str, change: Change, made: Feed | None, every: float | None) -> None:
+        """Let one feed come, go, begin anew or go on; it was read ``every`` so many seconds."""
+        settings = self.settings.feeds.get(name)
+        old = None
+        if settings is None:
+            old = self.producer.drop(name)
+        elif made is not None:
+            old = self.producer.put(name, settings, made)
+        else:
+            self.producer.adjust(name, settings)
+        if old is not None:
+            self._run(old.close())
+        if settings is not None and made is None and settings.every == every:
+            return  # it goes on in its own rhythm
+        if change is not Change.ADDED:
+            self.schedule.remove(name)
+        if settings is not None:
+            self.schedule.add(name, settings.every, self._tick(name))
+
+    def _publish(self, live: LiveBoard) -> None:
+        self._publishing[live.name] = asyncio.create_task(self.producer.publish_forever(live))
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done that nobody waits for."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def _tick(self, name: str) -> Tick:
+        return lambda: self.producer.tick(name)
 
     def feeds(self) -> dict[str, Any]:
         """Return the health of every feed, as ``/api/feeds`` says it."""
@@ -83,6 +150,22 @@ class Ticker:
                 "skipped": self.schedule.skipped(name),
             }
             for name in self.settings.feeds
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return everything at once, for people who run it, as ``/api/status`` says it."""
+        waiting = self.unready()
+        return {
+            "version": __version__,
+            "started": ms(self.started),
+            "now": ms(time()),
+            "config": self.reloads.wire(),
+            "ready": {"status": "waiting" if waiting else "ready", "waiting": waiting},
+            "viewers": self.hub.count(),
+            "closed": self.hub.closed,
+            "boards": [live.wire() for live in self.boards.values()],
+            "feeds": self.feeds(),
+            "loop_lag": self.lag.wire(),
         }
 
     def unready(self) -> dict[str, str]:
@@ -99,14 +182,22 @@ class Ticker:
         return waiting
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the application for ``settings``; ``app.state.ticker`` is what runs in it."""
+def create_app(loaded: Loaded) -> FastAPI:
+    """Return the application for a config; ``app.state.ticker`` is what runs in it.
+
+    ``app.state.reloader`` follows the file that the config is from, if it is from one.
+    """
+    settings = loaded.settings
     ticker = Ticker(settings)
+    reloader = Reloader(ticker, loaded)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with ticker.running():
+            forever = reloader.watch_forever(), reloader.heed_forever()
+            tasks = [asyncio.create_task(coroutine) for coroutine in forever]
             yield
+            await _end(tasks)
 
     app = App(
         title="ticker",
@@ -115,14 +206,21 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # loads scripts from elsewhere
         redoc_url=None,
     )
-    app.state.ticker = ticker
+    app.state.ticker, app.state.reloader = ticker, reloader
     app.state.live = WebSocketEndpoint(ticker.hub, ticker.access)
     app.state.headers = security_headers(settings.server.origins)
     if settings.server.origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.server.origins)
     api.add_routes(app, ticker)
+    app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class App(FastAPI):
@@ -175,11 +273,12 @@ def _embedded(origins: list[str]) -> dict[str, str]:
 
 
 def _board(settings: Settings, name: str) -> LiveBoard:
+    return LiveBoard(name, secrets.token_hex(4), _shape(settings, name))
+
+
+def _shape(settings: Settings, name: str) -> Shape:
     board = settings.boards[name]
-    tracked = settings.tracked(name)
-    return LiveBoard(
-        name,
-        epoch=secrets.token_hex(4),
+    return Shape(
         title=board.title or name.replace("-", " ").replace("_", " ").capitalize(),
         layout=board.layout,
         columns=[
@@ -187,12 +286,6 @@ def _board(settings: Settings, name: str) -> LiveBoard:
         ],
         feeds=board.feeds,
         flush_interval=board.flush,
-        history=History(tracked, board.history) if tracked else None,
+        tracked=settings.tracked(name),
+        points=board.history,
     )
-
-
-def _tick(producer: Producer, name: str) -> Any:
-    async def tick() -> float | None:
-        return await producer.tick(name)
-
-    return tick

@@ -9,7 +9,7 @@ only what is newer than the viewer: its cost grows with what changed, not with t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Container, Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from ticker import diff, fields
@@ -107,6 +107,19 @@ class Board:
             self._dirty.update(dict.fromkeys(late ^ source.late))
         source.quality, source.late = quality, frozenset(late)
 
+    def reorder(self, feeds: Iterable[str]) -> None:
+        """Be filled by ``feeds`` from now on, the first of them first; rows of others go."""
+        before, self._sources = self._sources, {}
+        for name in feeds:
+            self._sources[name] = before.get(name) or _Source({})
+        for source in before.values():
+            self._dirty.update(dict.fromkeys(source.rows))
+
+    def renew(self) -> None:
+        """Begin a seq to which only a snapshot leads: something else than rows has changed."""
+        self.seq += 1
+        self._horizon = self.seq
+
     def flush(self, now: float) -> Diff | None:
         """Publish what changed since the last flush, if anything did. ``now`` is in seconds."""
         if not self._dirty:
@@ -169,9 +182,9 @@ class Board:
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._rows
 
-    def symbols(self, feed: str) -> Collection[str]:
-        """Return the symbols that ``feed`` fills."""
-        return self._sources[feed].rows.keys()
+    def said(self, feed: str) -> Mapping[str, Row]:
+        """Return what ``feed`` last said, row by row."""
+        return self._sources[feed].rows
 
     def older(self, feed: str, moment: int) -> set[str]:
         """Return symbols whose row from ``feed`` has a ``time`` before ``moment`` (epoch ms)."""
@@ -223,4 +236,4 @@ class Board:
             self._tombstones.popleft()
             if symbol not in self._rows and self._changed.get(symbol) == seq:
                 del self._stamps[symbol], self._changed[symbol]
-                self._horizon = seq
+                self._horizon = max(self._horizon, seq)

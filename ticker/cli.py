@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ticker import __version__, configfile
+from ticker.changes import compare
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
 
@@ -58,15 +59,16 @@ def serve(
     from ticker.server import serve as run  # here, so that the small commands start fast
 
     _log()
-    loaded = _load(config)
-    server = loaded.settings.server
-    changed = {"host": host or server.host, "port": server.port if port is None else port}
-    run(loaded.settings.model_copy(update={"server": server.model_copy(update=changed)}))
+    run(_load(config), host, port)
 
 
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="Config file.")] = DEFAULT_CONFIG,
+    diff: Annotated[
+        Path | None,
+        typer.Option(help="The config that runs: say what going over from it to FILE would do."),
+    ] = None,
 ) -> None:
     """Say what is wrong in a config file, without reading any feed."""
     loaded = configfile.load(file)
@@ -74,6 +76,12 @@ def check(
         err.print(str(warning), markup=False)
     settings = loaded.settings
     out.print(f"{file}: good: {len(settings.feeds)} feeds, {len(settings.boards)} boards")
+    if diff is not None:
+        changes = compare(configfile.load(diff).settings, settings)
+        for line in changes.lines():
+            out.print(line, markup=False)
+        if not changes:
+            out.print("nothing changes")
 
 
 @app.command(name="try")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
@@ -26,10 +27,16 @@ DEMO = "built-in demo"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings that can be used, and what is odd about them."""
+    """Settings that can be used, and what is odd about them.
+
+    ``files`` is what they were read from: the config file, then the files it refers to; none for
+    the demo. ``digest`` names the content of those.
+    """
 
     settings: Settings
-    warnings: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[Path, ...] = ()
+    digest: bytes = b""
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
@@ -47,7 +54,40 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(str(path), line, 1, "", "not UTF-8 text")]) from None
-    return parse(text, str(path), base=path.resolve().parent, env=env)
+    contents = {path: raw}
+    base = path.resolve().parent
+
+    def read(name: str) -> str:
+        file = base / name
+        contents[file] = file.read_bytes()
+        return contents[file].decode()
+
+    return replace(
+        parse(text, str(path), base=base, env=env, read=read),
+        files=tuple(contents),
+        digest=_digest(contents),
+    )
+
+
+def digest(files: Iterable[Path]) -> bytes:
+    """Return the name of what ``files`` say now; one that cannot be read counts as such."""
+    return _digest({file: _content(file) for file in files})
+
+
+def _digest(contents: Mapping[Path, bytes | None]) -> bytes:
+    whole = sha256()
+    for file, content in contents.items():
+        said = b"-" if content is None else b"+%d:" % len(content) + content
+        whole.update(os.fsencode(file) + b"\0" + said)
+    return whole.digest()
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(FILE_LIMIT + 1)
+    except OSError:
+        return None
 
 
 def demo() -> Loaded:
@@ -58,9 +98,20 @@ def demo() -> Loaded:
     return parse(text, DEMO, base=Path.cwd(), env={})
 
 
-def parse(text: str, file: str, *, base: Path, env: Mapping[str, str]) -> Loaded:
-    """Turn ``text`` into settings; paths in it are relative to ``base``."""
-    source = yaml12.load(text, file, env=env, read=lambda name: Path(base, name).read_text("utf-8"))
+def parse(
+    text: str,
+    file: str,
+    *,
+    base: Path,
+    env: Mapping[str, str],
+    read: Callable[[str], str] | None = None,
+) -> Loaded:
+    """Turn ``text`` into settings; paths in it are relative to ``base``.
+
+    ``read`` returns the text of a file that it refers to; by default just that.
+    """
+    read = read or (lambda name: Path(base, name).read_text("utf-8"))
+    source = yaml12.load(text, file, env=env, read=read)
     problems = list(source.problems)
     settings = None
     if source.data is not None or not problems:

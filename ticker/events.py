@@ -24,6 +24,8 @@ _SEQ = re.compile(r"[0-9]{1,18}")
 class EventConnection(PlainConnection):
     """A viewer's connection that is one HTTP response: one frame on its way at a time."""
 
+    kind = "sse"
+
     def __init__(self) -> None:
         super().__init__()
         self._next: Frame | None = None

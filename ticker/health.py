@@ -85,6 +85,38 @@ class Health:
         }
 
 
+@dataclass(slots=True)
+class Reloads:
+    """How reloading the config went; times are epoch seconds."""
+
+    at: float
+    """When the config that runs was read."""
+    ok: int = 0
+    failed: int = 0
+    tried_at: float | None = None
+    error: str | None = None
+    """What is wrong with the file as it is now; None when it is what runs."""
+    pending: list[str] = field(default_factory=list)
+    """Keys that count only after a restart."""
+
+    @property
+    def good(self) -> bool:
+        """Whether what runs is what the file says."""
+        return self.error is None
+
+    def wire(self) -> dict[str, Any]:
+        """Return it for ``/api/status``; times are epoch milliseconds."""
+        return {
+            "ok": self.good,
+            "error": self.error,
+            "loaded_at": ms(self.at),
+            "tried_at": ms(self.tried_at),
+            "reloads": self.ok,
+            "failures": self.failed,
+            "pending": self.pending,
+        }
+
+
 def back_off(failures: int, every: float, longest: float) -> float:
     """Return for how many seconds to leave a source alone after so many failures in a row."""
     return min(longest, every * 2.0 ** min(failures - 1, 30)) if failures > 1 else 0.0

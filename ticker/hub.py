@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import islice
 from time import monotonic, time
+from typing import Any
 
 from ticker import protocol
-from ticker.channel import Channel, in_turns, settle
+from ticker.channel import Channel, in_turns
+from ticker.config import Server
 from ticker.frame import UNTOLD, Frame
 from ticker.limits import Tally, home
 from ticker.live import LiveBoard
+from ticker.notices import Notice, Notices
 from ticker.protocol import CloseCode, ErrorCode
 from ticker.tokens import FREE, Pass
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
@@ -23,11 +29,20 @@ RATES = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 1 / 30, 1 / 60)
 """Frames per second that are served; few, so that viewers share frames and channels are bounded."""
 
 SWEEP_SECONDS = 1.0
-GOODBYE_SECONDS = 1.0
-"""Longest wait for goodbyes to be taken, where the server takes no ready frames."""
 
-RETRY_SECONDS = (0.0, 30.0)
-"""Range in which viewers come back after the server said goodbye: not all at once."""
+DRAIN_STEP = 0.1
+DRAIN_AT_LEAST = 25
+"""Viewers that are ended per step of a drain, however few there are: nobody waits for nothing."""
+
+ROTATED_RETRY = (0.0, 1.0)
+"""Range of seconds in which rotated viewers come back: few go at once, so at once."""
+
+ROTATE_JITTER = 0.2
+ROTATE_SHARE = 100
+"""One of so many viewers, at least one, is rotated per sweep at most."""
+
+QUIET_ENDS = {CloseCode.DRAINING, CloseCode.ROTATED}
+"""Ends of viewers that are no news, and come by the thousand."""
 
 
 Judge = Callable[[Viewer, float, int], CloseCode | None]
@@ -47,26 +62,17 @@ class Hub:
 
     def __init__(
         self,
-        boards: Mapping[str, LiveBoard],
-        *,
-        heartbeat: float = 5.0,
-        stall_timeout: float = 20.0,
-        max_viewers: int = 10_000,
-        boards_per_viewer: int = 20,
-        presence: float = 0.0,
+        boards: dict[str, LiveBoard],
+        settings: Server | None = None,
         page: str = "",
         judge: Judge = lambda *_: None,
     ) -> None:
         self.boards = boards
+        self.settings = settings or Server()
         self._judge = judge
         self.page = page
-        self._presence = presence
+        self.notices = Notices()
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
-        self.heartbeat = heartbeat
-        self.max_viewers = max_viewers
-        self._stall_timeout = stall_timeout
-        self._sweep_seconds = min(SWEEP_SECONDS, heartbeat / 4)
-        self._boards_per_viewer = boards_per_viewer
         self.viewers: set[Viewer] = set()
         self.addresses = Tally()
         """How many viewers there are of each address (`limits.home`)."""
@@ -74,34 +80,56 @@ class Hub:
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
 
+    @property
+    def sweep_seconds(self) -> float:
+        """How often every viewer is looked at."""
+        return min(SWEEP_SECONDS, self.settings.heartbeat / 4)
+
     # -- viewers
+
+    def count(self) -> dict[str, Any]:
+        """Return how many viewers there are, by what they are doing and by board."""
+        states = Counter(viewer.state for viewer in self.viewers)
+        watched = Counter(dict.fromkeys(self.boards, 0))
+        for (board, _), channel in self._channels.items():
+            watched[board] += len(channel.watches)
+        return {
+            "now": len(self.viewers),
+            "most": self.settings.max_viewers,
+            **{state: states[state] for state in ("live", "lagging", "paused")},
+            "boards": watched,
+        }
 
     @property
     def full(self) -> bool:
         """Whether another viewer must be refused."""
-        return self.draining or len(self.viewers) >= self.max_viewers
+        return self.draining or len(self.viewers) >= self.settings.max_viewers
 
-    def join(self, connection: Connection, *, address: str = "", may: Pass = FREE) -> Viewer:
+    def join(self, connection: Connection, address: str = "", may: Pass = FREE) -> Viewer:
         """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""
-        viewer = Viewer(secrets.token_hex(6), connection, address=address, may=may)
+        viewer = Viewer(secrets.token_hex(6), connection, self.notices, address, may)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
         self.addresses.add(home(address))
-        boards = self.boards_for(viewer)
-        viewer.write(
-            protocol.welcome(viewer.id, self.heartbeat, boards, self.page, until=may.until)
-        )
+        heartbeat, boards = self.settings.heartbeat, self.boards_for(viewer)
+        viewer.write(protocol.welcome(viewer.id, heartbeat, boards, self.page, until=may.until))
+        viewer.tell_notices()
         return viewer
 
     def boards_for(self, viewer: Viewer) -> list[str]:
         """Return the names of the boards that a viewer may watch."""
         return [name for name in self.boards if viewer.may.allows(name)]
 
+    def find(self, viewer_id: str) -> Viewer | None:
+        """Return the viewer of that id, if there is one."""
+        return next((viewer for viewer in self.viewers if viewer.id == viewer_id), None)
+
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer; harmless when it is already gone."""
         if viewer in self.viewers:
             self.viewers.remove(viewer)
             self.addresses.remove(home(viewer.address))
+        self.notices.left(viewer.id)
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
@@ -110,10 +138,16 @@ class Hub:
 
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
-        if viewer in self.viewers and not self.draining:
+        if viewer in self.viewers and code not in QUIET_ENDS:
             log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason)
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
+
+    def dismiss(self, viewer: Viewer, code: CloseCode, goodbye: Frame) -> None:
+        """End a viewer with a goodbye, if it can take one."""
+        if viewer.connection.writable:
+            viewer.write(goodbye)
+        self.end(viewer, code)
 
     def _lose(self, viewer: Viewer, why: str) -> None:
         if viewer in self.viewers:
@@ -134,8 +168,8 @@ class Hub:
         if live is None:
             raise Refused(ErrorCode.UNKNOWN_BOARD, f"no board '{wanted.board}'")
         self.unsubscribe(viewer, wanted.board)
-        if len(viewer.watches) >= self._boards_per_viewer:
-            most = self._boards_per_viewer
+        most = self.settings.boards_per_viewer
+        if len(viewer.watches) >= most:
             raise Refused(ErrorCode.LIMIT, f"at most {most} boards on one connection")
         channel = self._channel(live, wanted.rate)
         watch = Watch(viewer, live, channel)
@@ -143,11 +177,12 @@ class Hub:
             watch.seq = wanted.seq
             watch.status_version = UNTOLD  # it may have changed while the viewer was away
         viewer.watches[live.name] = watch
-        viewer.unserved_since = None
+        viewer.served = True
         channel.watches[watch] = None
         self._moved.add(live.name)
         if viewer.ready:
             watch.catch_up()
+            viewer.tell_notices()
 
     def unsubscribe(self, viewer: Viewer, board: str) -> None:
         """Stop ``viewer`` watching ``board``; harmless when it does not."""
@@ -172,6 +207,31 @@ class Hub:
             self._channels[key] = Channel(live, period)
         return self._channels[key]
 
+    def forget(self, live: LiveBoard) -> list[Viewer]:
+        """Let nobody watch a board any more; return who did."""
+        channels = [c for (name, _), c in self._channels.items() if name == live.name]
+        watching = [watch.viewer for channel in channels for watch in channel.watches]
+        for viewer in watching:
+            self.unsubscribe(viewer, live.name)
+        return watching
+
+    async def tell_gone(self, board: str, viewers: Iterable[Viewer]) -> None:
+        """Tell viewers that there is no such board any more."""
+        frame = protocol.error(ErrorCode.UNKNOWN_BOARD, f"no board '{board}' any more", board)
+        async for viewer in in_turns(viewers):
+            if viewer in self.viewers and board not in viewer.watches:  # else it is back already
+                viewer.tell(f"board {board}", frame)
+
+    async def tell_boards(self) -> None:
+        """Tell everybody which boards there are for it."""
+        frames: dict[tuple[str, ...], Frame] = {}  # one for all who may watch the same
+        async for viewer in in_turns(list(self.viewers)):
+            if viewer in self.viewers:  # others may have left while some had their turn
+                boards = tuple(self.boards_for(viewer))
+                if boards not in frames:
+                    frames[boards] = protocol.boards(boards)
+                viewer.tell("boards", frames[boards])
+
     # -- what goes out
 
     def publish(self, live: LiveBoard) -> None:
@@ -194,7 +254,7 @@ class Hub:
     async def sweep_forever(self) -> None:
         """Send heartbeats about the quiet and end who must go, about once a second."""
         while True:
-            await asyncio.sleep(self._sweep_seconds)
+            await asyncio.sleep(self.sweep_seconds)
             try:
                 await self.sweep(monotonic())
             except Exception:  # a defect must not end heartbeats for good
@@ -202,17 +262,19 @@ class Hub:
 
     async def sweep(self, now: float) -> None:
         """Look at every viewer once; ``now`` is of the monotonic clock."""
+        self.notices.expire(_now_ms())
+        await self._rotate_old(now)
         frames: dict[tuple[tuple[str, int], ...], Frame] = {}  # one for all who are at the same
         at = _now_ms()
         async for viewer in in_turns(list(self.viewers)):
-            if viewer.stalled_for(now) > self._stall_timeout:
+            if viewer.stalled_for(now) > self.settings.stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
                 continue
             code = self._judge(viewer, now, at)
             if code is not None:
                 self.end(viewer, code)
                 continue
-            late = viewer.sweep() * self._sweep_seconds > self.heartbeat
+            late = viewer.sweep() * self.sweep_seconds > self.settings.heartbeat
             if late and viewer.connection.writable and viewer in self.viewers:
                 # a paused viewer learns how far the board is, any other where it is itself: while
                 # one board is quiet, a tick of another may be on its way
@@ -226,8 +288,11 @@ class Hub:
 
     async def tell_viewers_forever(self) -> None:
         """Tell the viewers of a board how many they are, where that changed; or never."""
-        while self._presence:
-            await asyncio.sleep(self._presence)
+        while True:
+            presence = self.settings.presence
+            await asyncio.sleep(presence or SWEEP_SECONDS)
+            if not presence:
+                continue
             try:
                 await self.tell_viewers()
             except Exception:  # a defect must not end it for good
@@ -243,21 +308,71 @@ class Hub:
             async for watch in in_turns(watches):
                 watch.tell(frame)
 
-    async def drain(self) -> None:
-        """Say goodbye to everybody and end their connections."""
+    # -- what admins do
+
+    async def post(self, notice: Notice) -> None:
+        """Tell a notice to those whom it concerns. Raises TooManyNotices."""
+        self.notices.post(notice)
+        await self._tell_notices()
+
+    async def withdraw(self, notice_id: str) -> bool:
+        """Take a notice back; return whether there was one."""
+        found = self.notices.withdraw(notice_id)
+        await self._tell_notices()
+        return found
+
+    async def _tell_notices(self) -> None:
+        """Tell every viewer what it lacks; who cannot take it is told when it catches up."""
+        async for viewer in in_turns(list(self.viewers)):
+            if viewer in self.viewers:
+                viewer.tell_notices()
+
+    def remove(self, viewer: Viewer) -> None:
+        """End a viewer that is not to come back."""
+        self.dismiss(viewer, CloseCode.REMOVED, protocol.goodbye(CloseCode.REMOVED, None))
+
+    # -- the end of connections
+
+    async def _rotate_old(self, now: float) -> None:
+        """Send away a few of those who are connected for too long, where there is such a thing."""
+        if not self.settings.rotate:
+            return
+        room = max(1, len(self.viewers) // ROTATE_SHARE)
+        goodbye = protocol.goodbye(CloseCode.ROTATED, ROTATED_RETRY)
+        async for viewer in in_turns(list(self.viewers)):
+            if not room:
+                return
+            if viewer in self.viewers and now - viewer.joined > self.settings.rotate * _jitter(
+                viewer.id
+            ):
+                self.dismiss(viewer, CloseCode.ROTATED, goodbye)
+                room -= 1
+
+    async def drain(self, seconds: float = 0.0) -> None:
+        """Say goodbye to everybody and end their connections, spread over about ``seconds``.
+
+        Not all at once: they go on to another server.
+        """
         self.draining = True
-        low, high = RETRY_SECONDS
-        goodbye = protocol.goodbye(CloseCode.DRAINING, (low, high))
-        viewers = list(self.viewers)
-        sends = [v.write(goodbye) for v in viewers if v.connection.writable]
-        await settle([send for send in sends if send is not None], GOODBYE_SECONDS)
-        for viewer in viewers:
-            self.end(viewer, CloseCode.DRAINING)
+        goodbye = protocol.goodbye(CloseCode.DRAINING, (0.0, self.settings.return_within))
+        steps = max(1.0, seconds / DRAIN_STEP)
+        at_once = max(DRAIN_AT_LEAST, math.ceil(len(self.viewers) / steps))
+        while True:
+            for viewer in list(islice(self.viewers, at_once)):
+                self.dismiss(viewer, CloseCode.DRAINING, goodbye)
+            if not self.viewers:
+                return
+            await asyncio.sleep(DRAIN_STEP)
 
     def close(self) -> None:
         """Stop every channel."""
         for viewer in list(self.viewers):
             self.leave(viewer)
+
+
+def _jitter(viewer_id: str) -> float:
+    """Return a viewer's steady factor, 0.8 to 1.2, so that who came together goes apart."""
+    return 1 + ROTATE_JITTER * (int(viewer_id[:4], 16) / 0x8000 - 1)
 
 
 def _now_ms() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Event
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -39,29 +39,45 @@ class FeedStatus:
         return {name: value for name, value in parts.items() if value is not None}
 
 
+UNREAD = FeedStatus(Quality.STALE, why="no reading yet")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a board is, beside its rows: what of it viewers are shown, and how it is kept.
+
+    ``flush_interval`` is in seconds; ``tracked`` is the field of which ``points`` points are kept
+    per row, None for no history.
+    """
+
+    title: str
+    layout: str
+    columns: Sequence[Mapping[str, Any]]
+    feeds: Sequence[str]
+    flush_interval: float
+    tracked: str | None = None
+    points: int = 0
+
+    @property
+    def shown(self) -> tuple[Any, ...]:
+        """What a snapshot says of it."""
+        return self.title, self.layout, self.columns
+
+    def history(self) -> History | None:
+        """Return an empty history as it is to be kept."""
+        return History(self.tracked, self.points) if self.tracked else None
+
+
 class LiveBoard:
-    """A board with its name, epoch, title, columns and the status of its feeds.
+    """A board with its name, epoch, shape and the status of its feeds.
 
     ``changed`` is set while there may be something to flush.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        epoch: str,
-        title: str,
-        layout: str,
-        columns: Sequence[Mapping[str, Any]],
-        feeds: Iterable[str],
-        flush_interval: float,
-        history: History | None = None,
-    ) -> None:
-        self.name, self.epoch, self.title, self.layout = name, epoch, title, layout
-        self.columns = columns
-        self.flush_interval = flush_interval
-        self.history = history
-        self.feeds = {feed: FeedStatus(Quality.STALE, why="no reading yet") for feed in feeds}
+    def __init__(self, name: str, epoch: str, shape: Shape) -> None:
+        self.name, self.epoch, self.shape = name, epoch, shape
+        self.history = shape.history()
+        self.feeds = dict.fromkeys(shape.feeds, UNREAD)
         self.status_version = 0
         self.told_since_flush = False
         """Whether a feed's status changed after the last change of rows."""
@@ -72,6 +88,11 @@ class LiveBoard:
         self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
         self._snapshot: Frame | None = None
         self._status: Frame | None = None
+
+    @property
+    def flush_interval(self) -> float:
+        """Changes are published at most once in so many seconds."""
+        return self.shape.flush_interval
 
     @property
     def seq(self) -> int:
@@ -88,6 +109,19 @@ class LiveBoard:
         """The worst quality among the feeds."""
         return reduce(worst, (status.quality for status in self.feeds.values()))
 
+    def wire(self) -> dict[str, Any]:
+        """Return it as ``/api/boards`` lists it."""
+        return {
+            "name": self.name,
+            "title": self.shape.title,
+            "layout": self.shape.layout,
+            "rows": len(self.board),
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "quality": self.quality.value,
+            "feeds": list(self.feeds),
+        }
+
     def flush(self, now: float) -> bool:
         """Publish what changed, if anything did; ``now`` is in epoch seconds."""
         published = self.board.flush(now)
@@ -102,16 +136,38 @@ class LiveBoard:
             self.history.record(self.at, published.rows, self.board.snapshot().rows)
         return True
 
+    def reshape(self, shape: Shape, now: float) -> None:
+        """Become what ``shape`` says; rows, seq and history of what stays go on.
+
+        Who watches gets a snapshot where what it says has changed. ``now`` is in epoch seconds.
+        """
+        before, self.shape = self.shape, shape
+        if (before.tracked, before.points) != (shape.tracked, shape.points):
+            self.history = shape.history()
+        if before.feeds != shape.feeds:
+            self.board.reorder(shape.feeds)
+            self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in shape.feeds}
+            self._tell_status()
+            self.changed.set()
+        if before.shown != shape.shown:
+            self.board.renew()
+            self.at = round(now * 1000)
+            self._published = self._snapshot = None
+            self._frames.clear()
+
     def report(self, feed: str, status: FeedStatus) -> bool:
         """Take a feed's status; return whether viewers must be told."""
         before, self.feeds[feed] = self.feeds[feed], status
         if (before.quality, before.why) == (status.quality, status.why):
             return False
+        self._tell_status()
+        return True
+
+    def _tell_status(self) -> None:
         self.status_version += 1
         self._snapshot = self._status = None
         self._frames.clear()  # among them the snapshot
         self.told_since_flush = True
-        return True
 
     def since(self, seq: int) -> Frame | None:
         """Return what a viewer at ``seq`` lacks, encoded: nothing, one diff or the snapshot."""
@@ -130,9 +186,9 @@ class LiveBoard:
                 epoch=self.epoch,
                 seq=whole.seq,
                 at=self.at,
-                title=self.title,
-                layout=self.layout,
-                columns=self.columns,
+                title=self.shape.title,
+                layout=self.shape.layout,
+                columns=self.shape.columns,
                 rows=whole.rows,
                 feeds=self._statuses(),
             )

@@ -41,9 +41,14 @@ class PlainConnection:
         """Return 0: the server does not tell."""
         return 0
 
+    def sent(self) -> None:
+        """Return None: the server does not tell."""
+
 
 class SendConnection(PlainConnection):
     """A viewer's connection over plain ASGI: one message on its way at a time."""
+
+    kind = "websocket"
 
     def __init__(self, send: Send) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from time import perf_counter, time
@@ -39,10 +39,12 @@ CALM_SECONDS = 600.0
 class _Source:
     """A feed with its settings, its health and the boards it fills."""
 
-    def __init__(self, settings: FeedSettings, feed: Feed, boards: Iterable[LiveBoard]) -> None:
+    def __init__(self, settings: FeedSettings, feed: Feed, health: Health) -> None:
         self.settings, self.feed = settings, feed
-        self.boards = list(boards)
-        self.health = Health()
+        self.boards: list[LiveBoard] = []
+        self.health = health
+        self.fresh = True
+        """Whether nothing was read yet: rows there are, are of what the feed was before."""
         self.late: frozenset[str] = frozenset()
         self.most: int = getattr(settings, "max_rows", ROWS_MAX)
         self.guard: Guard | None = None
@@ -54,6 +56,18 @@ class _Source:
                 most=self.most,
                 cumulative=settings.kind == "replay",
             )
+
+    def adjust(self, settings: FeedSettings) -> None:
+        """Go on with other settings that say only when to read and how to judge."""
+        self.settings = settings
+        self.feed.adjust(settings)
+
+    def status(self) -> FeedStatus:
+        """Return what viewers are told of the feed."""
+        health = self.health
+        times = ms(health.since), ms(health.record.last_success)
+        delay = ms(self.settings.freshness.delay) or None
+        return FeedStatus(health.quality, *times, health.why, delay)
 
     def guarded(self, reading: Reading | None, now: float) -> Reading | None:
         """Return a reading as it is to be shown; None when what is shown stays."""
@@ -69,18 +83,42 @@ class _Source:
 class Producer:
     """Reads feeds into boards and boards out to the hub."""
 
-    def __init__(
-        self,
-        feeds: Mapping[str, tuple[FeedSettings, Feed]],
-        boards: Mapping[str, LiveBoard],
-        hub: Hub,
-    ) -> None:
+    def __init__(self, boards: Mapping[str, LiveBoard], hub: Hub) -> None:
         self._hub = hub
         self._boards = boards
-        self._sources = {
-            name: _Source(settings, feed, [b for b in boards.values() if name in b.feeds])
-            for name, (settings, feed) in feeds.items()
-        }
+        self._sources: dict[str, _Source] = {}
+
+    def put(self, name: str, settings: FeedSettings, feed: Feed) -> Feed | None:
+        """Read ``feed`` from now on; return the one that had the name, to be closed.
+
+        What that one said stays until the first reading, and so does how far it can be trusted.
+        """
+        before = self._sources.get(name)
+        self._sources[name] = _Source(settings, feed, before.health if before else Health())
+        if before is not None:
+            self._sources[name].boards = before.boards
+            before.health.waiting_since = {}
+        return before.feed if before else None
+
+    def adjust(self, name: str, settings: FeedSettings) -> None:
+        """Go on reading feed ``name``, at other times or judged otherwise."""
+        self._sources[name].adjust(settings)
+
+    def drop(self, name: str) -> Feed:
+        """Read feed ``name`` no more; return it, to be closed."""
+        return self._sources.pop(name).feed
+
+    def connect(self) -> None:
+        """Let every feed fill the boards that show it now; new ones get what it last said."""
+        for name, source in self._sources.items():
+            before = source.boards
+            source.boards = [live for live in self._boards.values() if name in live.feeds]
+            for live in source.boards:
+                if live not in before and before:
+                    live.board.apply(name, before[0].board.said(name))
+                    live.board.rate(name, source.health.quality, source.late)
+                    live.report(name, source.status())
+                    live.changed.set()
 
     async def tick(self, name: str) -> float | None:
         """Read feed ``name`` once and pass on what it says.
@@ -91,6 +129,8 @@ class Producer:
         health = source.health
         started, now = perf_counter(), time()
         reading, error = await _read(name, source, now)
+        if self._sources.get(name) is not source:
+            return None  # meanwhile it was removed, or another took its name
         now = time()
         health.attempted(now, perf_counter() - started)
         if error is not None:
@@ -120,7 +160,7 @@ class Producer:
         """Judge every feed again and again: what is not heard of grows old."""
         while True:
             await asyncio.sleep(JUDGE_SECONDS)
-            for name, source in self._sources.items():
+            for name, source in list(self._sources.items()):
                 try:
                     self._judge(name, source, time())
                 except Exception:  # a defect in one feed must not hide the age of the others
@@ -159,15 +199,14 @@ class Producer:
             _count_held(name, source, source.guard, now)
         if reading is None:
             return
+        complete, source.fresh = reading.complete or source.fresh, False
         for live in source.boards:
-            live.board.apply(name, reading.rows, complete=reading.complete, kept=reading.kept)
-            surplus = len(live.board.symbols(name)) - source.most
+            live.board.apply(name, reading.rows, complete=complete, kept=reading.kept)
+            surplus = len(live.board.said(name)) - source.most
             if surplus > 0:  # a source that only ever adds rows must not fill the memory
-                live.board.remove(name, list(islice(live.board.symbols(name), surplus)))
+                live.board.remove(name, list(islice(live.board.said(name), surplus)))
             live.changed.set()
-        health.rows = (
-            len(source.boards[0].board.symbols(name)) if source.boards else len(reading.rows)
-        )
+        health.rows = len(source.boards[0].board.said(name)) if source.boards else len(reading.rows)
 
     def _fail(self, name: str, source: _Source, error: FeedError, now: float) -> None:
         if not source.health.record.failures:
@@ -185,13 +224,11 @@ class Producer:
             health.since = now
         changed = found is not health.quality or late != source.late
         health.quality, health.why, source.late = found, why, late
-        times = ms(health.since), ms(health.record.last_success)
-        status = FeedStatus(found, *times, why, ms(limits.delay) or None)
         for live in source.boards:
             if changed:
                 live.board.rate(name, found, late)
                 live.changed.set()
-            if live.report(name, status):
+            if live.report(name, source.status()):
                 self._hub.publish(live)
 
     def _late(self, name: str, source: _Source, now: float) -> frozenset[str]:

@@ -28,6 +28,7 @@ class CloseCode(enum.IntEnum):
     ROTATED = 4003
     BAD_MESSAGE = 4500
     NOT_ALLOWED = 4501
+    REMOVED = 4502
     LIMIT = 4503
 
     @property
@@ -130,6 +131,11 @@ def viewers(board: str, count: int) -> Frame:
     return _frame(type="viewers", board=board, viewers=count)
 
 
+def boards(names: Sequence[str]) -> Frame:
+    """Say which boards there are now."""
+    return _frame(type="boards", boards=names)
+
+
 def heartbeat(at: int, seqs: Mapping[str, int]) -> Frame:
     """Say that the connection lives, and where its boards are."""
     return _frame(type="heartbeat", at=at, seqs=seqs)
@@ -141,8 +147,21 @@ def error(code: ErrorCode, message: str, board: str | None = None) -> Frame:
     return _frame(type="error", code=code.value, message=message, **about)
 
 
-def goodbye(code: CloseCode, retry: tuple[float, float]) -> Frame:
-    """Announce the close; ``retry`` is the range of seconds in which to come back."""
+def notice(
+    notice_id: str, text: str, *, level: str, at: int, until: int, board: str | None
+) -> Frame:
+    """Tell people something, from ``at`` to ``until``; ``board`` is the one it is about, if any."""
+    about = {} if board is None else {"board": board}
+    return _frame(type="notice", id=notice_id, text=text, level=level, at=at, until=until, **about)
+
+
+def withdrawn(notice_id: str) -> Frame:
+    """Take a notice back."""
+    return _frame(type="notice", id=notice_id, text=None)
+
+
+def goodbye(code: CloseCode, retry: tuple[float, float] | None) -> Frame:
+    """Announce the close; ``retry`` is the range of seconds in which to come back, None: never."""
     return _frame(type="goodbye", code=int(code), retry=retry)
 
 

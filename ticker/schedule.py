@@ -7,9 +7,11 @@ import logging
 import math
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_SUBMITTED
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -71,6 +73,13 @@ class Schedule:
         # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
         self._scheduler.add_job(self._run, DateTrigger(first), args=[name], id=f"{name}{FIRST}")
 
+    def remove(self, name: str) -> None:
+        """Run ``name`` no more; a run under way ends on its own."""
+        del self._jobs[name]
+        for job in (name, f"{name}{FIRST}"):
+            with suppress(JobLookupError):  # a first run that is over has gone by itself
+                self._scheduler.remove_job(job)
+
     def start(self) -> None:
         """Begin; must be called in the running loop."""
         self._scheduler.start()
@@ -97,7 +106,9 @@ class Schedule:
         return self._jobs[name].skipped
 
     async def _run(self, name: str) -> None:
-        job = self._jobs[name]
+        job = self._jobs.get(name)
+        if job is None:
+            return  # removed while this run was on its way
         if job.running:
             job.skipped += 1
             return
@@ -113,6 +124,8 @@ class Schedule:
         scheduled = self._scheduler.get_job(name)
         if not wait or scheduled is None or scheduled.next_run_time is None:
             return
+        if self._jobs.get(name) is not job:
+            return  # the wait is not for what has the name now
         # later by whole intervals, so that the feed's offset stays its own
         earliest = datetime.now(UTC) + timedelta(seconds=wait)
         behind = (earliest - scheduled.next_run_time).total_seconds()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
+import threading
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from ticker.app import create_app
+from ticker import notify
+from ticker.app import Ticker, create_app
+from ticker.config import Server as ServerSettings
 from ticker.config import Settings
+from ticker.configfile import Loaded
 from ticker.errors import TickerError
+from ticker.reload import Reloader
 from ticker.transport import UNSENT_LOW, FrameProtocol
 
 log = logging.getLogger(__name__)
@@ -26,7 +35,12 @@ OWN_FILES = 100
 COLLECT_AFTER = (10_000, 50, 100)
 """New objects until the youngest are collected, and how many such rounds until the older are."""
 
-SHUTDOWN_SECONDS = 5
+REQUEST_SECONDS = 5.0
+"""How long requests under way may take after the last goodbye."""
+
+LEEWAY_SECONDS = 5.0
+"""How long after the drain the process may take to end; then it is cut off, whatever hangs."""
+
 GRACE_SECONDS = 10.0
 """How long after the stall timeout the kernel gives up on data that nobody takes."""
 
@@ -36,21 +50,66 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self._app = app
+        self._ticker: Ticker = app.state.ticker
+        self._reloader: Reloader = app.state.reloader
+        self._telling: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, tell the service manager as soon as viewers may come, and heed SIGHUP."""
+        await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            hear = self._reloader.hear
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hear)
+        self._telling = asyncio.create_task(notify.tell_forever(self._is_ready))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take no more viewers from now on; end at once at the second signal."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self._ticker.hub.draining = True
+        server = self._ticker.settings.server
+        last = threading.Timer(server.drain_delay + server.drain + LEEWAY_SECONDS, _cut_off)
+        last.daemon = True
+        last.start()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain the viewers, then do what uvicorn does."""
-        await self._app.state.ticker.hub.drain()
+        """Drain the viewers within their time, then do what uvicorn does in what is left of it."""
+        server, hub = self._ticker.settings.server, self._ticker.hub
+        notify.stopping()
+        hub.draining = True
+        log.info("draining %d viewers", len(hub.viewers))
+        await asyncio.sleep(server.drain_delay)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + server.drain
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await hub.drain(server.drain / 2)
+        left: Any = min(REQUEST_SECONDS, max(0.0, deadline - loop.time()))
+        self.config.timeout_graceful_shutdown = left  # seconds, though uvicorn says int
         await super().shutdown(sockets)
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _is_ready(self) -> bool:
+        return not self._ticker.unready()
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket of ``settings``. Raises TickerError in words when it cannot."""
-    server = settings.server
-    where = f"{server.host}:{server.port}"
+def _cut_off() -> None:
+    """End the process although something in it does not end; the viewers are gone by now."""
+    log.warning("something does not end: cut off")
+    os._exit(0)
+
+
+def listen(
+    server: ServerSettings, host: str | None = None, port: int | None = None
+) -> socket.socket:
+    """Return the listening socket. Raises TickerError in words when it cannot be had."""
+    host, port = host or server.host, server.port if port is None else port
+    where = f"{host}:{port}"
     try:
         family, kind, _, _, address = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
     except (OSError, UnicodeError) as error:
@@ -82,7 +141,6 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,  # logging is the program's
         server_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 
@@ -109,11 +167,15 @@ def raise_file_limit(viewers: int) -> None:
         log.info("%s (max_viewers), %s open files are allowed", words, f"{hard:,}")
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal. Raises TickerError when the address cannot be had."""
-    listener = listen(settings)
+def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> None:
+    """Serve until a signal, on another ``host`` or ``port`` than the config's where they are given.
+
+    Raises TickerError when the address cannot be had.
+    """
+    settings = loaded.settings
+    listener = listen(settings.server, host, port)
     raise_file_limit(settings.server.max_viewers)
-    app = create_app(settings)
+    app = create_app(loaded)
     server = Server(configure(app, settings), app)
     spare_the_collector()
     host, port = listener.getsockname()[:2]

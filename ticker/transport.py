@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -29,6 +30,9 @@ from ticker.protocol import CloseCode
 from ticker.viewer import NO_SOCKET, Watch, nobody
 
 EXTENSION = "ticker.frames"
+
+BYTES_SENT = struct.Struct("@200xQ")
+"""Where Linux (4.19 and newer) has tcpi_bytes_sent in its TCP_INFO (linux/tcp.h)."""
 
 WRITE_HIGH = 0
 """Bytes waiting in the process above which a viewer counts as not ready: one that waits for its
@@ -129,6 +133,11 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.writable_now:
             self.transport.write(pong)
 
+    def shutdown(self) -> None:
+        """Close at the server's end; who has been sent a close already is cut off in time."""
+        if not self.close_sent:  # otherwise uvicorn would wait for a peer that does not read
+            super().shutdown()
+
     def forget_request(self) -> None:
         """Let go of the upgrade's headers, the larger part of what a quiet connection holds."""
         self.request.headers.clear()
@@ -201,6 +210,8 @@ class FrameConnection:
 
     __slots__ = ("_bits", "_protocol", "_seat", "_shares", "_transport", "fd")
 
+    kind = "websocket"
+
     def __init__(self, protocol: FrameProtocol) -> None:
         protocol.forget_request()
         self._protocol = protocol
@@ -262,6 +273,18 @@ class FrameConnection:
     def pending(self) -> int:
         """Return the bytes that wait in the process."""
         return self._transport.get_write_buffer_size()
+
+    def sent(self) -> int | None:
+        """Return the bytes that went out, as the kernel counts them; None where it does not."""
+        option = getattr(socket, "TCP_INFO", None)
+        if option is None:
+            return None
+        raw = self._transport.get_extra_info("socket")
+        try:
+            info = raw.getsockopt(socket.IPPROTO_TCP, option, BYTES_SENT.size)
+        except OSError:  # gone by now, or no TCP
+            return None
+        return BYTES_SENT.unpack(info)[0] if len(info) == BYTES_SENT.size else None
 
     def close(self, code: CloseCode) -> None:
         """Send a close frame and cut the connection soon."""

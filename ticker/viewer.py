@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ticker.deflate import OUTSIDE, UNCOMPRESSED
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
+from ticker.notices import Notices
 from ticker.protocol import CloseCode
 from ticker.tokens import FREE, Pass
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 NO_SOCKET = -1
+NO_NOTICES: frozenset[str] = frozenset()
 
 
 class Connection(Protocol):
@@ -49,6 +51,10 @@ class Connection(Protocol):
     def compresses(self) -> bool:
         """Whether the viewer agreed to compress."""
 
+    @property
+    def kind(self) -> str:
+        """How frames travel: ``websocket`` or ``sse``."""
+
     def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None] | None:
         """Send ``frame``; only while ``writable``. None when it is already on its way.
 
@@ -66,6 +72,9 @@ class Connection(Protocol):
 
     def pending(self) -> int:
         """Return how many bytes still wait to be sent, 0 where that is not known."""
+
+    def sent(self) -> int | None:
+        """Return how many bytes were sent, None where that is not known."""
 
     def close(self, code: CloseCode) -> None:
         """End the connection with ``code``, without waiting for a peer that does not read."""
@@ -151,29 +160,46 @@ class Viewer:
     """One connection that watches boards. ``ready`` says whether it takes frames now."""
 
     __slots__ = (
+        "_notices",
         "_pending",
         "_stalled_at",
+        "_told",
         "address",
+        "behind_since",
         "connection",
         "id",
+        "joined",
         "may",
+        "owed",
         "paused",
         "quiet",
         "ready",
-        "unserved_since",
+        "served",
         "watches",
     )
 
     def __init__(
-        self, viewer_id: str, connection: Connection, *, address: str = "", may: Pass = FREE
+        self,
+        viewer_id: str,
+        connection: Connection,
+        notices: Notices,
+        address: str = "",
+        may: Pass = FREE,
     ) -> None:
         self.id = viewer_id
+        self.connection = connection
         self.address = address
         self.may = may
-        self.unserved_since: float | None = monotonic()
-        """When it came, until it first watches a board."""
-        self.connection = connection
+        self.joined = monotonic()
+        self.served = False
+        """Whether it ever watched a board."""
+        self.behind_since: float | None = None
+        """When it could take no more, until it is at the present again; of the monotonic clock."""
+        self._notices = notices
+        self._told = NO_NOTICES
         self.watches: dict[str, Watch] = {}
+        self.owed: dict[str, Frame] = {}
+        """What it is told as soon as it can be, by what that is about: of each thing the latest."""
         self.paused = False
         self.ready = connection.writable
         self.quiet = 0
@@ -183,10 +209,44 @@ class Viewer:
         connection.on_full = self._fall_behind
         connection.on_writable = self.catch_up
 
+    @property
+    def state(self) -> str:
+        """What it is doing: `live`, `lagging` or `paused`."""
+        if self.paused:
+            return "paused"
+        return "live" if self.ready else "lagging"
+
     def write(self, frame: Frame) -> Awaitable[None] | None:
         """Send a frame that is not about a board; only while the connection is writable."""
         self.quiet = 0
         return self.connection.write(frame)
+
+    def tell(self, about: str, frame: Frame) -> None:
+        """Send a frame that is not about a board's rows, now or as soon as that is possible."""
+        self.owed[about] = frame
+        self._settle()
+
+    def _settle(self) -> None:
+        while self.owed and self.connection.writable:
+            self.write(self.owed.pop(next(iter(self.owed))))
+
+    def tell_notices(self) -> None:
+        """Send what the viewer does not know yet of the notices for it, as far as it takes that.
+
+        The rest follows when it can take more. Paused viewers are told: notices are for people.
+        """
+        if not self._told and not self._notices:
+            return
+        self._told = self._told.intersection(self._notices.ids)
+        for notice in self._notices.news(self._told, self.id, self._known()):
+            if not self.connection.writable:
+                return
+            self._told ^= {notice.id}
+            self.write(notice.frame)
+
+    def _known(self) -> set[str]:
+        """Return the boards whose snapshot the viewer has."""
+        return {name for name, watch in self.watches.items() if watch.seq != UNTOLD}
 
     def sweep(self) -> int:
         """Return for how many sweeps nothing was sent that is about its quietest board, or none."""
@@ -205,6 +265,8 @@ class Viewer:
     def _fall_behind(self) -> None:
         self.set_ready(False)
         self._stalled_at, self._pending = monotonic(), self.connection.pending()
+        if self.behind_since is None:
+            self.behind_since = self._stalled_at
 
     def stalled_for(self, now: float) -> float:
         """Return for how many seconds the viewer has taken nothing of what waits for it.
@@ -221,6 +283,8 @@ class Viewer:
     def catch_up(self) -> None:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
+        self._settle()
+        self.tell_notices()  # first: busy boards could take all the room there is, again and again
         self.set_ready(self.connection.writable and not self.paused)
         for name, watch in list(self.watches.items()):
             if not self.ready:
@@ -229,6 +293,9 @@ class Viewer:
             watch.catch_up()
             if watch.seq != before:  # served: next time the other boards come first
                 self.watches[name] = self.watches.pop(name)
+        if self.ready:
+            self.behind_since = None
+        self.tell_notices()  # of boards whose snapshot came just now
 
     def pause(self) -> None:
         """Take nothing but heartbeats."""

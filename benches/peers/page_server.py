@@ -52,8 +52,9 @@ def main() -> None:
         "feeds": {name: {**FEED, "symbols": {"S0": 100}} for name in BOARDS} | {"games": GAMES},
         "boards": {**boards, "games": {"layout": "scores", "feeds": ["games"]}},
     }
-    settings = configfile.parse(json.dumps(config), "bench.yaml", base=Path(), env={}).settings
-    app = create_app(settings)
+    loaded = configfile.parse(json.dumps(config), "bench.yaml", base=Path(), env={})
+    settings = loaded.settings
+    app = create_app(loaded)
     run = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -65,7 +66,7 @@ def main() -> None:
 
     app.router.lifespan_context = feeding
     spare_the_collector()
-    Server(configure(app, settings), app).run(sockets=[listen(settings)])
+    Server(configure(app, settings), app).run(sockets=[listen(settings.server)])
 
 
 async def obey(boards: dict[str, LiveBoard]) -> None:

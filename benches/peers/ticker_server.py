@@ -27,8 +27,9 @@ def main() -> None:
     """Serve until a signal."""
     options = parse()
     text = CONFIG.format(port=options.port, board=BOARD)
-    settings = configfile.parse(text, "bench.yaml", base=Path(), env={}).settings
-    app = create_app(settings)
+    loaded = configfile.parse(text, "bench.yaml", base=Path(), env={})
+    settings = loaded.settings
+    app = create_app(loaded)
     run = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -40,7 +41,7 @@ def main() -> None:
 
     app.router.lifespan_context = feeding
     spare_the_collector()
-    Server(configure(app, settings), app).run(sockets=[listen(settings)])
+    Server(configure(app, settings), app).run(sockets=[listen(settings.server)])
 
 
 async def feed(app: FastAPI, options: Options) -> None:

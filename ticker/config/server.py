@@ -80,6 +80,16 @@ class Server(Strict):
     """Boards that one connection may watch."""
     max_message: Size = 16_000
     """Longest message a viewer may send; a longer one closes it (1009)."""
+    rotate: Annotated[Duration, Field(ge=0)] = 0.0
+    """A connection that is older, give or take a fifth, is renewed (4003); 0 for never."""
+    drain_delay: Annotated[Duration, Field(ge=0, le=3600)] = 0.0
+    """At the end, time between `/readyz` saying so and the first goodbye, for a load balancer to
+    notice."""
+    drain: Annotated[Duration, Field(gt=0, le=3600)] = 10.0
+    """At the end, time for goodbyes and requests under way; viewers are ended over half of it, and
+    after it everything is cut off."""
+    return_within: Annotated[Duration, Field(ge=0, le=3600)] = 30.0
+    """Viewers are asked to come back at a random time within this after the end."""
     presence: Annotated[Duration, Field(ge=0, le=3600)] = 5.0
     """A board's viewers are told how many they are, when that changed, at most once in this time;
     0 for never."""
@@ -147,3 +157,7 @@ class Access(Strict):
         if value == "admin" and info.data.get("admin_tokens") == []:
             raise rule("admins need `admin_tokens`")
         return value
+
+
+RESTART = {"host", "port", "heartbeat", "max_message", "origins"}
+"""Keys of `server` that count only after a restart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ticker.diff import Rows
 
@@ -53,6 +53,9 @@ class Feed(Protocol):
 
         None means that the source confirmed what it said before. Raises FeedError.
         """
+
+    def adjust(self, settings: Any) -> None:
+        """Go on with settings that differ only in when the feed is read and how it is judged."""
 
     async def close(self) -> None:
         """Release what the feed holds."""

@@ -101,6 +101,10 @@ class PollFeed:
             return None
         return self._reading(outcomes, errors)
 
+    def adjust(self, settings: PollSettings) -> None:
+        """Go on with settings that differ only in when it is read."""
+        self._settings = settings
+
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:

@@ -49,6 +49,10 @@ class ReplayFeed:
             return Reading(ended=True)
         return await asyncio.to_thread(self._play, now)
 
+    def adjust(self, settings: ReplaySettings) -> None:
+        """Go on with settings that differ only in when it is read."""
+        self._settings = settings
+
     async def close(self) -> None:
         """Close the file."""
         self._shut()

@@ -19,6 +19,10 @@ class SimulatedPriceFeed:
         """Return the rows that traded in this step."""
         return Reading(self._walk.step(self._every))
 
+    def adjust(self, settings: SimulatedPrices) -> None:
+        """Go on in other steps."""
+        self._every = settings.every
+
     async def close(self) -> None:
         """Hold nothing."""
 
@@ -39,6 +43,10 @@ class SimulatedScoreFeed:
     async def read(self, now: float) -> Reading | None:
         """Return all games after this step."""
         return Reading(self._games.step(self._seconds, round(now * 1000)), complete=True)
+
+    def adjust(self, settings: SimulatedScores) -> None:
+        """Go on in other steps."""
+        self._seconds = settings.every * settings.speed
 
     async def close(self) -> None:
         """Hold nothing."""

@@ -1,0 +1,143 @@
+"""Keeps a running ticker at what its config file says, without a viewer losing its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+from watchfiles import awatch
+
+from ticker import configfile
+from ticker.changes import Changes, compare, without_restart
+from ticker.configfile import Loaded
+from ticker.errors import ConfigError, TickerError, one_line
+
+if TYPE_CHECKING:
+    from ticker.app import Ticker
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How often the file is looked at although nothing was heard: not every file system tells."""
+
+LINES_LOGGED = 20
+
+
+class Reloader:
+    """Reads the config file again, on request or when it changes.
+
+    A file that cannot be used changes nothing: what is wrong with it is logged once and kept in
+    ``ticker.reloads``.
+    """
+
+    def __init__(self, ticker: Ticker, loaded: Loaded) -> None:
+        self._ticker = ticker
+        self._first = loaded.settings
+        self._files, self._digest = loaded.files, loaded.digest
+        self._turn = asyncio.Lock()
+        self._asked = asyncio.Event()
+
+    @property
+    def file(self) -> Path | None:
+        """The config file; None when the demo runs, which has none."""
+        return self._files[0] if self._files else None
+
+    def hear(self) -> None:
+        """Reload soon: a signal asks for it."""
+        self._asked.set()
+
+    async def heed_forever(self) -> None:
+        """Reload whenever that was asked for by a signal."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()  # however often meanwhile, once more is enough
+            with suppress(TickerError):  # it was told
+                await self.reload()
+
+    async def watch_forever(self) -> None:
+        """Reload whenever the content of the file, or of one it refers to, is another."""
+        while self._files:
+            files = self._files
+            try:
+                async for _ in awatch(
+                    # folders, because editors and mounts put another file in a file's place
+                    *_folders(files),
+                    watch_filter=None,
+                    recursive=False,
+                    yield_on_timeout=True,
+                    rust_timeout=round(LOOK_SECONDS * 1000),
+                ):
+                    await self.look()
+                    if self._files != files:
+                        break
+            except (OSError, RuntimeError) as error:  # a folder went, or too many are watched
+                log.warning("cannot watch %s: %s", self.file, one_line(str(error)))
+                await asyncio.sleep(LOOK_SECONDS)
+                await self.look()
+
+    async def look(self) -> None:
+        """Reload if there is something new; a mistake in it is for the log."""
+        if await asyncio.to_thread(configfile.digest, self._files) != self._digest:
+            with suppress(TickerError):  # it was told
+                await self.reload()
+
+    async def reload(self) -> Changes:
+        """Read the file and go over to what it says; one at a time.
+
+        Raises TickerError when it cannot be used; then nothing has changed.
+        """
+        if self.file is None:
+            why = "the built-in demo runs: there is no file to read again"
+            log.warning(why)
+            raise TickerError(why)
+        async with self._turn:
+            reloads = self._ticker.reloads
+            reloads.tried_at = time()
+            self._digest = await asyncio.to_thread(configfile.digest, self._files)
+            try:
+                loaded = await asyncio.to_thread(configfile.load, self.file)
+                running = self._ticker.settings
+                changes = self._ticker.apply(without_restart(running, loaded.settings))
+            except TickerError as error:
+                raise self._failed(error) from None
+            except Exception as error:  # a defect must not stop the watch for good
+                log.exception("config not reloaded")
+                raise self._failed(TickerError(f"unexpected {type(error).__name__}")) from error
+            self._files, self._digest = loaded.files, loaded.digest
+            reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
+            reloads.pending = compare(self._first, loaded.settings).pending
+            told = "; ".join(islice(changes.lines(), LINES_LOGGED)) or "nothing has changed"
+            log.info("config reloaded: %s", told)
+            if reloads.pending:
+                log.warning("these count only after a restart: %s", ", ".join(reloads.pending))
+            return changes
+
+    def _failed(self, error: TickerError) -> TickerError:
+        """Take note of a file that cannot be used; return the error as others may see it."""
+        reloads = self._ticker.reloads
+        reloads.failed += 1
+        told = _without_source(error)
+        if reloads.error != str(told):
+            log.error("config not reloaded, the one before runs on: %s", told)
+        reloads.error = str(told)
+        return told
+
+
+def _without_source(error: TickerError) -> TickerError:
+    """Return an error without lines of the file: they may have secrets in them."""
+    if not isinstance(error, ConfigError):
+        return error
+    return ConfigError([replace(problem, source="") for problem in error.problems])
+
+
+def _folders(files: Iterable[Path]) -> set[Path]:
+    """Return where the files are, and where links lead."""
+    found = {file.parent for file in files} | {file.resolve().parent for file in files}
+    return {folder for folder in found if folder.is_dir()}
