@@ -52,9 +52,9 @@ def test_every_key_explains_itself(model: str, key: str) -> None:
     assert field.description or key in {"kind", "every", "format"}
 
 
-def messages() -> Iterator[dict[str, Any]]:
-    """Yield every example message of protocol.md."""
-    for block in re.findall(r"```json\n(.*?)```", PROTOCOL, re.DOTALL):
+def messages(text: str = PROTOCOL) -> Iterator[dict[str, Any]]:
+    """Yield every example message of protocol.md, or of a part of it."""
+    for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL):
         yield from map(json.loads, re.findall(r"^\{.*?\}$(?!\n )", block, re.DOTALL | re.MULTILINE))
 
 
@@ -63,8 +63,8 @@ def test_every_message_is_in_protocol_md() -> None:
     server = {"welcome", "snapshot", "diff", "status", "viewers", "boards", "heartbeat"}
     server |= {"error", "goodbye"}
     server |= {"notice"}
-    viewer = {"subscribe", "unsubscribe", "pause", "resume", "ping"}
-    assert {message["type"] for message in messages()} == server | {"pong"} | viewer
+    viewer = {"subscribe", "unsubscribe", "pause", "resume", "ping", "token"}
+    assert {message["type"] for message in messages()} == server | {"pong", "token"} | viewer
 
 
 def test_the_examples_are_what_the_server_makes() -> None:
@@ -84,17 +84,18 @@ def test_the_examples_are_what_the_server_makes() -> None:
                 protocol.error(ErrorCode.LIMIT, "m", "b").text,
                 protocol.goodbye(CloseCode.DRAINING, (0, 1)).text,
                 protocol.pong(1).text,
+                protocol.token(1).text,
             ),
         )
     }
-    told = {message["type"]: message.keys() for message in messages()}
+    server = PROTOCOL.partition("## What viewers say")[0]
+    told = {message["type"]: message.keys() for message in messages(server)}
     assert {name: told[name] for name in made} == made
 
 
 def test_viewer_examples_are_understood() -> None:
     """What protocol.md tells viewers to send parses."""
-    viewer = [m for m in messages() if m["type"] in {"subscribe", "unsubscribe", "pause", "ping"}]
-    for message in viewer:
+    for message in messages(PROTOCOL.partition("## What viewers say")[2]):
         assert protocol.parse(json.dumps(message)).type == message["type"]
 
 

@@ -15,7 +15,10 @@ from starlette.testclient import TestClient
 
 from tests.support import QUIET, Follower, eventually, settings, until
 from ticker import plain
+from ticker.access import Access
 from ticker.app import create_app
+from ticker.config import Access as AccessSettings
+from ticker.config import Server as ServerSettings
 from ticker.configfile import Loaded
 from ticker.frame import Frame
 from ticker.hub import Hub
@@ -186,8 +189,9 @@ async def test_an_endpoint_ends_whose_viewer_takes_nothing(monkeypatch: pytest.M
         if message["type"] != "websocket.accept":
             await server.send(message)
 
-    scope = {"type": "websocket", "query_string": b"board=b", "subprotocols": []}
-    endpoint = asyncio.ensure_future(WebSocketEndpoint(hub)(scope, receive, send))
+    scope = {"type": "websocket", "query_string": b"board=b", "subprotocols": [], "headers": []}
+    access = Access(AccessSettings(), ServerSettings())
+    endpoint = asyncio.ensure_future(WebSocketEndpoint(hub, access)(scope, receive, send))
     await eventually(lambda: bool(hub.viewers))
     (viewer,) = hub.viewers
     hub.end(viewer, CloseCode.TOO_SLOW)

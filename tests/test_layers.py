@@ -11,15 +11,16 @@ PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"}
-    | {"hours"},
+    | {"hours", "limits"},
     {"frame"},
-    {"yaml12", "scalars", "exchanges", "config", "hidden", "configfile", "effective"}
+    {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag", "pace"},
+    {"access"},
     {"producer", "schedule", "websocket", "events"},
-    {"page", "bundle", "access", "notify"},
+    {"page", "bundle", "notify"},
     {"app", "api", "admin", "reload"},
     {"server", "tail", "tryout", "record", "load", "starter"},
     {"cli"},
@@ -27,7 +28,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "hours"}
+PURE = LAYERS[0]
 PURE_MAY_IMPORT = {
     "__future__",
     "array",
@@ -36,9 +37,12 @@ PURE_MAY_IMPORT = {
     "dataclasses",
     "datetime",
     "enum",
+    "ipaddress",
     "itertools",
     "math",
+    "re",
     "typing",
+    "urllib",
     "zlib",
 } | {"ticker"}
 

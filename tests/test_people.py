@@ -89,7 +89,7 @@ def test_a_viewer_is_told_of(server: Running) -> None:
         assert seen == {
             "id": welcome["viewer"],
             "boards": ["b", "c"],
-            "address": "",
+            "address": "127.0.0.1",
             "state": "live",
             "lag": 0,
             "transport": "websocket",

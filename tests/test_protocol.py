@@ -139,7 +139,7 @@ def test_viewer_messages(text: str, message: protocol.ViewerMessage) -> None:
         ("[]", "expected a JSON object", True),
         ("7", "expected a JSON object", True),
         ("[" * 100_000, "expected a JSON object", True),
-        ("{}", "expected type subscribe, unsubscribe, pause, resume or ping", False),
+        ("{}", "expected type subscribe, unsubscribe, pause, resume, ping or token", False),
         ('{"type":"shout"}', "expected type subscribe", False),
         ('{"type":7}', "expected type subscribe", False),
         ('{"type":"subscribe"}', "board: Field required", False),

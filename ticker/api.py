@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from ticker import __version__, configfile, events
 from ticker.page import best
-from ticker.websocket import RETRY_AFTER
 
 if TYPE_CHECKING:
     from ticker.app import Ticker
@@ -30,13 +29,17 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     """Add the HTTP addresses."""
 
     @app.get("/api/boards")
-    async def boards() -> dict[str, Any]:
-        """List the boards."""
-        return {"boards": [live.wire() for live in ticker.boards.values()]}
+    async def boards(request: Request, response: Response) -> dict[str, Any]:
+        """List the boards that the viewer may watch."""
+        may = ticker.access.viewer(request)
+        response.headers["cache-control"] = "no-cache"
+        boards = ticker.boards.values()
+        return {"boards": [live.wire() for live in boards if may.allows(live.name)]}
 
     @app.get("/api/boards/{name}", response_model=None)
     async def board(name: str, request: Request) -> Response:
         """Return a board's snapshot message; 304 where the viewer has it already."""
+        ticker.access.board(request, name)
         live = ticker.boards.get(name)
         if live is None:
             return _problem(404, f"no board '{name[:64]}'")
@@ -57,6 +60,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         points: Annotated[int | None, Query(ge=2, le=2000)] = None,
     ) -> Response:
         """Return the history of a board's rows."""
+        ticker.access.board(request, name)
         live = ticker.boards.get(name)
         if live is None:
             return _problem(404, f"no board '{name[:64]}'")
@@ -84,28 +88,36 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return await _answer(request, body, {"cache-control": "no-cache"})
 
     @app.get("/api/feeds")
-    async def feeds() -> dict[str, Any]:
-        """Say how every feed is, and whether what runs is what the config file says."""
-        return {"feeds": ticker.feeds(), "config": ticker.reloads.wire()}
+    async def feeds(request: Request, response: Response) -> dict[str, Any]:
+        """Say how every feed is that fills a board of the viewer's, and how the config is."""
+        may = ticker.access.viewer(request)
+        response.headers["cache-control"] = "no-cache"
+        told = {
+            name: {**feed, "boards": list(filter(may.allows, feed["boards"]))}
+            for name, feed in ticker.feeds().items()
+            if may.boards is None or any(map(may.allows, feed["boards"]))
+        }
+        return {"feeds": told, "config": ticker.reloads.wire()}
 
     @app.get("/api/status")
-    async def status() -> dict[str, Any]:
+    async def status(request: Request) -> dict[str, Any]:
         """Say everything at once, for people who run it."""
+        ticker.access.operations(request)
         return ticker.status()
 
     @app.get("/events", response_model=None)
     async def event_stream(
+        request: Request,
         board: Annotated[list[str], Query(min_length=1)],
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Send the messages of boards as Server-Sent Events."""
-        unknown = [name for name in board if name not in ticker.boards]
+        entry = ticker.access.admit(request, ticker.hub, board)
+        unknown = [name for name in board if entry.may.allows(name) and name not in ticker.boards]
         if unknown:
             return _problem(404, f"no board '{unknown[0][:64]}'")
-        if ticker.hub.full:
-            return _problem(503, "no place for another viewer", {"retry-after": str(RETRY_AFTER)})
         return StreamingResponse(
-            events.stream(ticker.hub, board, last_event_id),
+            events.stream(ticker.hub, ticker.access, entry, board, last_event_id),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -137,8 +149,8 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return schema
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+def _problem(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status)
 
 
 def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:

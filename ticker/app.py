@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, admin, api
-from ticker.access import Access
+from ticker.access import POLICY, Access, security_headers
 from ticker.changes import Change, Changes, compare
 from ticker.config import Settings
 from ticker.configfile import Loaded
@@ -34,21 +34,6 @@ from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-)
-"""Content-Security-Policy, but for who may put a page into a frame."""
-
-SECURITY_HEADERS = {
-    "content-security-policy": f"{POLICY}'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-"""What every HTTP response has, unless it says something else itself."""
-
 
 class Ticker:
     """Everything that runs for one config, in the order in which it depends on each other."""
@@ -56,9 +41,9 @@ class Ticker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.boards = {name: _board(settings, name) for name in settings.boards}
-        self.access = Access(settings.access)
+        self.access = Access(settings.access, settings.server)
         self.page = Page(web_directory(), _embedded(settings.server.origins))
-        self.hub = Hub(self.boards, settings.server, self.page.version)
+        self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
         self.schedule = Schedule()
         self.producer = Producer(self.boards, self.hub, self.schedule.change)
         for name, feed in settings.feeds.items():
@@ -98,7 +83,8 @@ class Ticker:
         restarted = {Change.ADDED, Change.RESTARTED}
         made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
         self.settings = settings
-        self.access.settings, self.hub.settings = settings.access, settings.server
+        self.access.settings, self.access.server = settings.access, settings.server
+        self.hub.settings = settings.server
         self._reshape(settings)
         for name, change in changes.feeds.items():
             self._change(name, change, made.get(name))
@@ -221,8 +207,10 @@ def create_app(loaded: Loaded) -> FastAPI:
         redoc_url=None,
     )
     app.state.ticker, app.state.reloader = ticker, reloader
-    app.state.live = WebSocketEndpoint(ticker.hub)
-    _add_headers(app, settings.server.origins)
+    app.state.live = WebSocketEndpoint(ticker.hub, ticker.access)
+    app.state.headers = security_headers(settings.server.origins)
+    if settings.server.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.server.origins)
     api.add_routes(app, ticker)
     app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
@@ -248,6 +236,10 @@ class App(FastAPI):
         else:
             await super().__call__(scope, receive, send)
 
+    def build_middleware_stack(self) -> Any:
+        """Return what every request goes through, the headers outermost: errors have them, too."""
+        return SecurityHeaders(super().build_middleware_stack(), self.state.headers)
+
 
 class SecurityHeaders:
     """Adds the headers that every HTTP response has, where it does not have its own."""
@@ -270,15 +262,6 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-def _add_headers(app: FastAPI, origins: list[str]) -> None:
-    """Add the headers of every response; ``origins`` are other sites that may read them all."""
-    headers = dict(SECURITY_HEADERS)
-    if origins:
-        headers["cross-origin-resource-policy"] = "cross-origin"
-        app.add_middleware(CORSMiddleware, allow_origins=origins)
-    app.add_middleware(SecurityHeaders, headers=headers)  # outermost: also for preflights
 
 
 def _embedded(origins: list[str]) -> dict[str, str]:

@@ -6,11 +6,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 
+from fastapi import HTTPException
+
 from ticker import protocol
+from ticker.access import Access, Entry
 from ticker.frame import Frame
 from ticker.hub import Hub, Refused
 from ticker.plain import CLOSE_SECONDS, PlainConnection
-from ticker.protocol import CloseCode
+from ticker.protocol import CloseCode, ErrorCode
 from ticker.viewer import Watch
 
 RETRY_MS = 3000
@@ -59,21 +62,32 @@ class EventConnection(PlainConnection):
                 self.on_writable()
 
 
-async def stream(hub: Hub, boards: Sequence[str], last_id: str | None) -> AsyncIterator[bytes]:
+async def stream(
+    hub: Hub, access: Access, entry: Entry, boards: Sequence[str], last_id: str | None
+) -> AsyncIterator[bytes]:
     """Yield the events for a viewer of ``boards`` that has seen everything up to ``last_id``."""
+    try:  # once more: many may have been let in before this one
+        access.find_place(hub, entry.address)
+    except HTTPException as refusal:
+        yield protocol.error(ErrorCode.LIMIT, refusal.detail).event
+        return
     connection = EventConnection()
-    viewer = hub.join(connection)
+    viewer = hub.join(connection, address=entry.address, may=entry.may)
     epoch, _, seq = (last_id or "").partition(":")
     try:
         for board in boards:
             live = hub.boards.get(board)
             resumes = live is not None and live.epoch == epoch and _SEQ.fullmatch(seq)
             known = {"epoch": epoch, "seq": int(seq)} if resumes else {}
-            hub.subscribe(viewer, protocol.Subscribe.model_validate({"board": board, **known}))
+            wanted = protocol.Subscribe.model_validate({"board": board, **known})
+            try:
+                hub.subscribe(viewer, wanted)
+            except Refused as refused:
+                yield protocol.error(refused.code, str(refused), board).event
+        if not viewer.watches:
+            return
         yield b"retry: %d\n\n" % RETRY_MS
         async for frame in connection.frames():
             yield frame.event
-    except Refused as refused:
-        yield protocol.error(refused.code, str(refused)).event
     finally:
         hub.leave(viewer)

@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from time import monotonic, time
 from typing import Any
@@ -16,9 +16,11 @@ from ticker import protocol
 from ticker.channel import Channel, in_turns
 from ticker.config import Server
 from ticker.frame import UNTOLD, Frame
+from ticker.limits import Tally, home
 from ticker.live import LiveBoard
 from ticker.notices import Notice, Notices
 from ticker.protocol import CloseCode, ErrorCode
+from ticker.tokens import FREE, Pass
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,12 @@ QUIET_ENDS = {CloseCode.DRAINING, CloseCode.ROTATED}
 """Ends of viewers that are no news, and come by the thousand."""
 
 
+Judge = Callable[[Viewer, float, int], CloseCode | None]
+"""Says why a viewer must go, from its monotonic time and the epoch's ms; None when it may stay."""
+
+
 class Refused(Exception):
-    """A viewer or a subscription over a limit, or to a board that is not there."""
+    """A viewer or a subscription over a limit, or to a board that is not there or not for it."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         self.code = code
@@ -55,14 +61,21 @@ class Hub:
     """Viewers by board. Every method that is not ``async`` is plain and immediate."""
 
     def __init__(
-        self, boards: dict[str, LiveBoard], settings: Server | None = None, page: str = ""
+        self,
+        boards: dict[str, LiveBoard],
+        settings: Server | None = None,
+        page: str = "",
+        judge: Judge = lambda *_: None,
     ) -> None:
         self.boards = boards
         self.settings = settings or Server()
+        self._judge = judge
         self.page = page
         self.notices = Notices()
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
         self.viewers: set[Viewer] = set()
+        self.addresses = Tally()
+        """How many viewers there are of each address (`limits.home`)."""
         self.draining = False
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
@@ -92,15 +105,20 @@ class Hub:
         """Whether another viewer must be refused."""
         return self.draining or len(self.viewers) >= self.settings.max_viewers
 
-    def join(self, connection: Connection, address: str = "") -> Viewer:
-        """Take a new viewer, from ``address``, and greet it."""
-        viewer = Viewer(secrets.token_hex(6), connection, self.notices, address)
+    def join(self, connection: Connection, address: str = "", may: Pass = FREE) -> Viewer:
+        """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""
+        viewer = Viewer(secrets.token_hex(6), connection, self.notices, address, may)
         connection.on_lost = lambda why: self._lose(viewer, why)
         self.viewers.add(viewer)
-        heartbeat = self.settings.heartbeat
-        viewer.write(protocol.welcome(viewer.id, heartbeat, list(self.boards), self.page))
+        self.addresses.add(home(address))
+        heartbeat, boards = self.settings.heartbeat, self.boards_for(viewer)
+        viewer.write(protocol.welcome(viewer.id, heartbeat, boards, self.page, until=may.until))
         viewer.tell_notices()
         return viewer
+
+    def boards_for(self, viewer: Viewer) -> list[str]:
+        """Return the names of the boards that a viewer may watch."""
+        return [name for name in self.boards if viewer.may.allows(name)]
 
     def find(self, viewer_id: str) -> Viewer | None:
         """Return the viewer of that id, if there is one."""
@@ -108,7 +126,9 @@ class Hub:
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer; harmless when it is already gone."""
-        self.viewers.discard(viewer)
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
+            self.addresses.remove(home(viewer.address))
         self.notices.left(viewer.id)
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
@@ -142,6 +162,8 @@ class Hub:
 
         Raises Refused.
         """
+        if not viewer.may.allows(wanted.board):
+            raise Refused(ErrorCode.NOT_ALLOWED, f"the token is not for board '{wanted.board}'")
         live = self.boards.get(wanted.board)
         if live is None:
             raise Refused(ErrorCode.UNKNOWN_BOARD, f"no board '{wanted.board}'")
@@ -155,6 +177,7 @@ class Hub:
             watch.seq = wanted.seq
             watch.status_version = UNTOLD  # it may have changed while the viewer was away
         viewer.watches[live.name] = watch
+        viewer.served = True
         channel.watches[watch] = None
         self._moved.add(live.name)
         if viewer.ready:
@@ -200,11 +223,14 @@ class Hub:
                 viewer.tell(f"board {board}", frame)
 
     async def tell_boards(self) -> None:
-        """Tell everybody which boards there are."""
-        frame = protocol.boards(list(self.boards))
+        """Tell everybody which boards there are for it."""
+        frames: dict[tuple[str, ...], Frame] = {}  # one for all who may watch the same
         async for viewer in in_turns(list(self.viewers)):
             if viewer in self.viewers:  # others may have left while some had their turn
-                viewer.tell("boards", frame)
+                boards = tuple(self.boards_for(viewer))
+                if boards not in frames:
+                    frames[boards] = protocol.boards(boards)
+                viewer.tell("boards", frames[boards])
 
     # -- what goes out
 
@@ -226,7 +252,7 @@ class Hub:
     # -- the passing of time
 
     async def sweep_forever(self) -> None:
-        """Send heartbeats about the quiet and end the stalled, about once a second."""
+        """Send heartbeats about the quiet and end who must go, about once a second."""
         while True:
             await asyncio.sleep(self.sweep_seconds)
             try:
@@ -243,6 +269,10 @@ class Hub:
         async for viewer in in_turns(list(self.viewers)):
             if viewer.stalled_for(now) > self.settings.stall_timeout:
                 self.end(viewer, CloseCode.TOO_SLOW)
+                continue
+            code = self._judge(viewer, now, at)
+            if code is not None:
+                self.end(viewer, code)
                 continue
             late = viewer.sweep() * self.sweep_seconds > self.settings.heartbeat
             if late and viewer.connection.writable and viewer in self.viewers:

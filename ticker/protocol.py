@@ -48,6 +48,7 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_BOARD = "unknown_board"
     BAD_MESSAGE = "bad_message"
     LIMIT = "limit"
+    NOT_ALLOWED = "not_allowed"
 
 
 def ms(seconds: float | None) -> int | None:
@@ -58,11 +59,19 @@ def ms(seconds: float | None) -> int | None:
 # -- what the server says
 
 
-def welcome(viewer: str, heartbeat: float, boards: Sequence[str], page: str = "") -> Frame:
-    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are.
+def welcome(
+    viewer: str,
+    heartbeat: float,
+    boards: Sequence[str],
+    page: str = "",
+    *,
+    until: int | None = None,
+) -> Frame:
+    """Greet: who you are, how many quiet seconds make a heartbeat, which boards there are for you.
 
-    ``page`` is the version of the page that the server has.
+    ``page`` is the version of the page that the server has, ``until`` the end of your token.
     """
+    ends = {} if until is None else {"until": until}
     return _frame(
         type="welcome",
         protocol=VERSION,
@@ -70,6 +79,7 @@ def welcome(viewer: str, heartbeat: float, boards: Sequence[str], page: str = ""
         heartbeat=heartbeat,
         boards=boards,
         page=page,
+        **ends,
     )
 
 
@@ -160,6 +170,11 @@ def pong(at: int) -> Frame:
     return _frame(type="pong", at=at)
 
 
+def token(until: int | None) -> Frame:
+    """Say that a new token counts, and until when; None when none is needed any more."""
+    return _frame(type="token", until=until)
+
+
 def _frame(**message: Any) -> Frame:
     return Frame(orjson.dumps(message))
 
@@ -212,7 +227,14 @@ class Ping(_Message):
     type: Literal["ping"] = "ping"
 
 
-ViewerMessage = Subscribe | Unsubscribe | Pause | Resume | Ping
+class Token(_Message):
+    """Go on with a new token."""
+
+    type: Literal["token"] = "token"
+    token: str
+
+
+ViewerMessage = Subscribe | Unsubscribe | Pause | Resume | Ping | Token
 _VIEWER_MESSAGE: TypeAdapter[ViewerMessage] = TypeAdapter(
     Annotated[ViewerMessage, Field(discriminator="type")]
 )
@@ -262,9 +284,10 @@ def parse_query(query: Mapping[str, str], boards: Sequence[str]) -> list[Subscri
 def _words(error_: ValidationError) -> str:
     first = error_.errors(include_url=False)[0]
     if first["type"].startswith("union_tag"):
-        return "expected type subscribe, unsubscribe, pause, resume or ping"
-    where = ".".join(str(part) for part in first["loc"] if part not in _TYPES)
+        return "expected type subscribe, unsubscribe, pause, resume, ping or token"
+    place = first["loc"][1:] if first["loc"][0] in _TYPES else first["loc"]
+    where = ".".join(map(str, place))
     return f"{where}: {first['msg']}"
 
 
-_TYPES = {"subscribe", "unsubscribe", "pause", "resume", "ping"}
+_TYPES = {"subscribe", "unsubscribe", "pause", "resume", "ping", "token"}

@@ -137,6 +137,7 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # a window and a compressor per viewer is what we do without
         ws_max_size=settings.server.max_message,
         access_log=False,  # costs per connection
+        proxy_headers=False,  # whom to believe about addresses is for `server.trusted_proxies`
         log_config=None,  # logging is the program's
         server_header=False,
         backlog=BACKLOG,

@@ -74,6 +74,20 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         extensions[EXTENSION] = self
         await super().run_asgi()
 
+    def data_received(self, data: bytes) -> None:
+        """Read; answer an upgrade that is too long to be read, which uvicorn leaves hanging."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        """Send; a refusal of the upgrade completes it, or uvicorn would log each as an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
     # -- viewer.Connection (`writable` of the base class is an event, so here it has another name)
 
     def pause_writing(self) -> None:

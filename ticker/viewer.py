@@ -15,6 +15,7 @@ from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
 from ticker.notices import Notices
 from ticker.protocol import CloseCode
+from ticker.tokens import FREE, Pass
 
 if TYPE_CHECKING:
     from ticker.channel import Channel
@@ -168,20 +169,30 @@ class Viewer:
         "connection",
         "id",
         "joined",
+        "may",
         "owed",
         "paused",
         "quiet",
         "ready",
+        "served",
         "watches",
     )
 
     def __init__(
-        self, viewer_id: str, connection: Connection, notices: Notices, address: str = ""
+        self,
+        viewer_id: str,
+        connection: Connection,
+        notices: Notices,
+        address: str = "",
+        may: Pass = FREE,
     ) -> None:
         self.id = viewer_id
         self.connection = connection
         self.address = address
+        self.may = may
         self.joined = monotonic()
+        self.served = False
+        """Whether it ever watched a board."""
         self.behind_since: float | None = None
         """When it could take no more, until it is at the present again; of the monotonic clock."""
         self._notices = notices

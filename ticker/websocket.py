@@ -6,36 +6,45 @@ import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
+from fastapi import HTTPException
+from starlette.requests import HTTPConnection
+
 from ticker import protocol, transport
+from ticker.access import Access, security_headers
 from ticker.hub import Hub, Refused
+from ticker.limits import Bucket
 from ticker.plain import SendConnection
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
+from ticker.tokens import BadToken
 from ticker.transport import FrameConnection
 from ticker.viewer import Viewer
-
-RETRY_AFTER = 10
-"""Seconds after which a refused viewer may come back."""
 
 
 class WebSocketEndpoint:
     """Serves viewers of ``hub``. Mounted, not decorated: half the cost per connection."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, access: Access) -> None:
         self._hub = hub
+        self._access = access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run one connection."""
         await receive()  # websocket.connect
-        if self._hub.full:
-            await _refuse(scope, send)
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        boards = list(dict.fromkeys(query.pop("board", [])))
+        try:
+            entry = self._access.admit(HTTPConnection(scope), self._hub, boards)
+        except HTTPException as refusal:
+            await self._refuse(scope, send, refusal)
             return
+        scope["query_string"] = b""  # a token may be in it, and the server may log it
         offered = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
         subprotocol = protocol.SUBPROTOCOL if offered else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         connection = transport.connection(scope, send)
-        viewer = self._hub.join(connection)
+        viewer = self._hub.join(connection, address=entry.address, may=entry.may)
         try:
-            await self._begin(viewer, connection, scope["query_string"])
+            await self._begin(viewer, connection, boards, query)
             await self._listen(viewer, connection, receive)
         except asyncio.CancelledError:
             if viewer in self._hub.viewers:
@@ -45,11 +54,13 @@ class WebSocketEndpoint:
             self._hub.leave(viewer)
 
     async def _begin(
-        self, viewer: Viewer, connection: FrameConnection | SendConnection, query_string: bytes
+        self,
+        viewer: Viewer,
+        connection: FrameConnection | SendConnection,
+        boards: list[str],
+        query: dict[str, list[str]],
     ) -> None:
         """Subscribe to what the URL asks for."""
-        query = parse_qs(query_string.decode("latin-1"))
-        boards = list(dict.fromkeys(query.pop("board", [])))
         options = {name: texts[0] for name, texts in query.items()}
         try:
             for wanted in protocol.parse_query(options, boards):
@@ -63,16 +74,22 @@ class WebSocketEndpoint:
         self, viewer: Viewer, connection: FrameConnection | SendConnection, receive: Any
     ) -> None:
         """Carry out what the viewer says until it leaves."""
+        messages = Bucket()
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return
             await self._writable(viewer, connection)  # who does not read is not listened to either
+            if not self._access.hears(messages):
+                most = f"at most {self._access.server.messages_per_second:g} messages per second"
+                self._hub.reply(viewer, protocol.error(ErrorCode.LIMIT, most))
+                self._hub.end(viewer, CloseCode.LIMIT)
+                return
             text = event.get("text")
             try:
                 if text is None:
                     raise BadMessage("expected a text message, got a binary one", fatal=True)
-                self._carry_out(viewer, protocol.parse(text))
+                await self._carry_out(viewer, connection, protocol.parse(text))
             except BadMessage as error:
                 self._hub.reply(viewer, protocol.error(ErrorCode.BAD_MESSAGE, str(error)))
                 if error.fatal:
@@ -86,7 +103,12 @@ class WebSocketEndpoint:
             await connection.drain()
             await asyncio.sleep(0)  # lets a loss be told, where the wait ended because of one
 
-    def _carry_out(self, viewer: Viewer, message: protocol.ViewerMessage) -> None:
+    async def _carry_out(
+        self,
+        viewer: Viewer,
+        connection: FrameConnection | SendConnection,
+        message: protocol.ViewerMessage,
+    ) -> None:
         match message:
             case protocol.Subscribe():
                 self._subscribe(viewer, message)
@@ -98,6 +120,27 @@ class WebSocketEndpoint:
                 viewer.resume()
             case protocol.Ping():
                 self._hub.pong(viewer)
+            case protocol.Token(token=token):
+                await self._renew(viewer, connection, token)
+
+    async def _renew(
+        self, viewer: Viewer, connection: FrameConnection | SendConnection, token: str
+    ) -> None:
+        """Let a viewer go on with a new token; with the old one when the new one is not good."""
+        try:
+            may = self._access.read(token)
+        except BadToken as bad:
+            self._hub.reply(viewer, protocol.error(ErrorCode.NOT_ALLOWED, str(bad)))
+            return
+        viewer.may = may
+        lost = [board for board in viewer.watches if not may.allows(board)]
+        for board in lost:
+            self._hub.unsubscribe(viewer, board)
+        self._hub.reply(viewer, protocol.token(may.until))
+        for board in lost:
+            await self._writable(viewer, connection)
+            words = f"the new token is not for board '{board}'"
+            self._hub.reply(viewer, protocol.error(ErrorCode.NOT_ALLOWED, words, board))
 
     def _subscribe(self, viewer: Viewer, message: protocol.Subscribe) -> None:
         try:
@@ -105,12 +148,19 @@ class WebSocketEndpoint:
         except Refused as refused:
             self._hub.reply(viewer, protocol.error(refused.code, str(refused), message.board))
 
-
-async def _refuse(scope: Any, send: Any) -> None:
-    """Answer the upgrade with 503 where the server can, otherwise by a plain refusal."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1013})
-        return
-    headers = [(b"retry-after", str(RETRY_AFTER).encode()), (b"content-type", b"text/plain")]
-    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b"no place for another viewer"})
+    async def _refuse(self, scope: Any, send: Any, refusal: HTTPException) -> None:
+        """Answer the upgrade in HTTP where the server can, otherwise by a plain refusal."""
+        scope["query_string"] = b""
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1013})
+            return
+        named = {
+            **security_headers(self._access.server.origins),
+            "content-type": "text/plain; charset=utf-8",
+            "cache-control": "no-store",
+            **(refusal.headers or {}),
+        }
+        headers = [(name.encode(), value.encode()) for name, value in named.items()]
+        status = refusal.status_code
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": refusal.detail.encode()})

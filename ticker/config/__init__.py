@@ -24,7 +24,7 @@ from ticker.config.feeds import (
 )
 from ticker.config.pace import Calendar, Rhythm
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
-from ticker.config.server import Access, Server
+from ticker.config.server import Access, Key, Server
 from ticker.fields import Kind
 from ticker.scalars import Duration, Integer, Text
 
@@ -35,6 +35,7 @@ __all__ = [
     "Column",
     "Feed",
     "FieldRule",
+    "Key",
     "PollFeed",
     "RecordedFeed",
     "ReplayFeed",

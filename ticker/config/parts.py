@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from ticker.fields import Kind
@@ -17,8 +17,6 @@ Name = Annotated[Text, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Period = Annotated[Duration, Field(ge=0.01, le=86_400)]
 Wait = Annotated[Duration, Field(gt=0)]
 Keep = Annotated[Duration, Field(ge=0, le=86_400)]
-Secret = Annotated[Text, Field(min_length=16, json_schema_extra={"writeOnly": True})]
-"""Shown nowhere; write it as `${NAME}` or `${file:PATH}`."""
 ValueKind = Annotated[Kind, Field(strict=False)]  # a file has text, not members of an enum
 
 
@@ -45,6 +43,21 @@ def time_zone(value: str) -> str:
     except (ValueError, OSError, LookupError):
         raise expected("a time zone such as Europe/Berlin", value) from None
     return value
+
+
+def _hard_to_guess(value: str) -> str:
+    if len(value) < SHORTEST_SECRET:
+        raise rule(f"expected at least {SHORTEST_SECRET} characters")
+    return value
+
+
+SHORTEST_SECRET = 16
+Secret = Annotated[
+    Text,
+    AfterValidator(_hard_to_guess),
+    Field(json_schema_extra={"writeOnly": True, "minLength": SHORTEST_SECRET}),
+]
+"""Shown nowhere; write it as `${NAME}` or `${file:PATH}`."""
 
 
 class Strict(BaseModel):

@@ -221,7 +221,7 @@ class PollFeed:
                     return await self._fetch(target)
         except (TimeoutError, httpx.TimeoutException):
             raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise FeedError(_words(error)) from None
 
     def _map(self, target: _Target, body: bytes, response: httpx.Response) -> Mapped:
