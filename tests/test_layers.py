@@ -10,14 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
-    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"},
+    {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "traffic"},
     {"frame"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag"},
     {"producer", "schedule", "websocket", "events"},
-    {"page", "bundle", "access"},
+    {"page", "bundle", "access", "metrics"},
     {"app", "api"},
     {"server", "tail", "tryout", "load"},
     {"cli"},
@@ -25,7 +25,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-PURE = {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard"}
+PURE = LAYERS[0]
 PURE_MAY_IMPORT = {
     "__future__",
     "array",

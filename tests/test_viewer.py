@@ -15,6 +15,7 @@ from ticker.hub import Hub
 from ticker.live import FeedStatus, LiveBoard
 from ticker.protocol import CloseCode, Subscribe
 from ticker.quality import Quality
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch
 
 
@@ -26,6 +27,7 @@ class OneFrameConnection:
 
     def __init__(self) -> None:
         self.writable = True
+        self.traffic = Traffic()
         self.taken: list[dict[str, object]] = []
         self.on_full: Callable[[], None] = lambda: None
         self.on_writable: Callable[[], None] = lambda: None

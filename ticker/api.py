@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HISTORY_ROWS = 200
 """Most rows in one answer of history: more than a page shows at once."""
 
+JSON = "application/json"
+
 COMPRESS_FROM = 1_000
 """Shorter answers fit into a packet as they are."""
 
@@ -112,12 +114,20 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         if unknown:
             return _problem(404, f"no board '{unknown[0][:64]}'")
         if ticker.hub.full:
+            ticker.hub.refuse()
             return _problem(503, "no place for another viewer", {"retry-after": str(RETRY_AFTER)})
         return StreamingResponse(
             events.stream(ticker.hub, board, last_event_id),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
+
+    @app.get("/metrics", response_model=None)
+    async def metrics(request: Request) -> Response:
+        """Tell Prometheus everything that is counted."""
+        accept = request.headers.get("accept", "")
+        body, media_type = await ticker.metrics.exposition(accept)
+        return await _answer(request, body, {"cache-control": "no-store"}, media_type)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
@@ -156,9 +166,11 @@ def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:
     return dict.fromkeys(filter(None, parts))
 
 
-async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """Return JSON, compressed where that is worth it and the client accepts it."""
-    headers["vary"] = "accept-encoding"
+async def _answer(
+    request: Request, body: bytes, headers: dict[str, str], media_type: str = JSON
+) -> Response:
+    """Return a text, compressed where that is worth it and the client accepts it."""
+    headers["vary"] = "accept, accept-encoding" if media_type != JSON else "accept-encoding"
     coding = best(request.headers.get("accept-encoding", ""), ["gzip"])
     if len(body) >= COMPRESS_FROM and coding == "gzip":
         # in a thread: a large document must not hold up the viewers
@@ -166,4 +178,4 @@ async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Res
         headers["content-encoding"] = "gzip"
         if "etag" in headers:  # other bytes of the same state (RFC 9110, 8.8.3)
             headers["etag"] = f"W/{headers['etag']}"
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)

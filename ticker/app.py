@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from time import time
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,10 +17,12 @@ from ticker import __version__, api
 from ticker.access import Access
 from ticker.config import Settings
 from ticker.feeds.make import make
+from ticker.health import Reloads
 from ticker.history import History
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard
+from ticker.metrics import Metrics
 from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
@@ -67,6 +70,8 @@ class Ticker:
         self.producer = Producer(feeds, self.boards, self.hub)
         self.schedule = Schedule()
         self.lag = LoopLag()
+        self.reloads = Reloads(at=time())
+        self.metrics = Metrics(self)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

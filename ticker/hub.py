@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from time import monotonic, time
 
@@ -13,6 +14,7 @@ from ticker.channel import Channel, in_turns, settle
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
 from ticker.protocol import CloseCode, ErrorCode
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,12 @@ GOODBYE_SECONDS = 1.0
 
 RETRY_SECONDS = (0.0, 30.0)
 """Range in which viewers come back after the server said goodbye: not all at once."""
+
+LOST = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.4.1)."""
+CODES = {code.reason: code for code in CloseCode}
+KNOWN_CODES = {*range(1000, 1016), *CloseCode}
+"""Codes that are counted as they are; of others a viewer could make up thousands."""
 
 
 class Refused(Exception):
@@ -63,6 +71,10 @@ class Hub:
         self.draining = False
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
+        self.traffic = Traffic()
+        self.joins = 0
+        self.leaves: Counter[str] = Counter()  # by close code
+        self.refused: Counter[str] = Counter()  # viewers that were not let in, by why
 
     # -- viewers
 
@@ -75,13 +87,21 @@ class Hub:
         """Take a new viewer and greet it."""
         viewer = Viewer(secrets.token_hex(6), connection)
         connection.on_lost = lambda why: self._lose(viewer, why)
+        connection.traffic = self.traffic
         self.viewers.add(viewer)
+        self.joins += 1
         viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
         return viewer
 
-    def leave(self, viewer: Viewer) -> None:
+    def refuse(self, why: str = "") -> None:
+        """Count a viewer that is not let in; ``why`` is a word of ours, never one of the viewer."""
+        self.refused[why or ("draining" if self.draining else "full")] += 1
+
+    def leave(self, viewer: Viewer, code: int = LOST) -> None:
         """Forget a viewer; harmless when it is already gone."""
-        self.viewers.discard(viewer)
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
+            self.leaves[str(int(code)) if code in KNOWN_CODES else "other"] += 1
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
@@ -99,7 +119,7 @@ class Hub:
         if viewer in self.viewers:
             self.closed[why] = self.closed.get(why, 0) + 1
             log.debug("viewer %s: %s", viewer.id, why)
-            self.leave(viewer)
+            self.leave(viewer, CODES.get(why, LOST))
 
     # -- boards
 
@@ -146,8 +166,15 @@ class Hub:
             period = 1 / next((r for r in RATES if r <= rate), RATES[-1])
         key = live.name, period
         if key not in self._channels:
-            self._channels[key] = Channel(live, period)
+            self._channels[key] = Channel(live, period, self.traffic)
         return self._channels[key]
+
+    def watching(self) -> Counter[str]:
+        """Return how many viewers watch each board that anybody watches."""
+        found: Counter[str] = Counter()
+        for (board, _), channel in self._channels.items():
+            found[board] += len(channel.watches)
+        return found
 
     # -- what goes out
 

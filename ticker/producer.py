@@ -93,6 +93,7 @@ class Producer:
         reading, error = await _read(name, source, now)
         now = time()
         health.attempted(now, perf_counter() - started)
+        health.received = getattr(source.feed, "received", 0)
         if error is not None:
             self._fail(name, source, error, now)
         else:

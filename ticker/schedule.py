@@ -33,6 +33,7 @@ class _Job:
         self.tick, self.every = tick, every
         self.expected: datetime | None = None
         self.skipped = 0
+        self.put_off = 0.0
         self.running = False
 
 
@@ -96,12 +97,17 @@ class Schedule:
         """Return how many runs of ``name`` were left out because it or the process was busy."""
         return self._jobs[name].skipped
 
+    def put_off(self, name: str) -> float:
+        """Return by how many seconds the next run of ``name`` is later than its interval says."""
+        return self._jobs[name].put_off
+
     async def _run(self, name: str) -> None:
         job = self._jobs[name]
         if job.running:
             job.skipped += 1
             return
         job.running = True
+        job.put_off = 0.0
         try:
             wait = await job.tick()
         except asyncio.CancelledError:
@@ -117,7 +123,8 @@ class Schedule:
         earliest = datetime.now(UTC) + timedelta(seconds=wait)
         behind = (earliest - scheduled.next_run_time).total_seconds()
         later = max(0, math.ceil(behind / job.every))
-        job.expected = scheduled.next_run_time + timedelta(seconds=later * job.every)
+        job.put_off = later * job.every
+        job.expected = scheduled.next_run_time + timedelta(seconds=job.put_off)
         scheduled.modify(next_run_time=job.expected)
 
     def _submitted(self, event: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ticker import protocol, transport
-from ticker.hub import Hub, Refused
+from ticker.hub import LOST, Hub, Refused
 from ticker.plain import SendConnection
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
 from ticker.transport import FrameConnection
@@ -27,6 +27,7 @@ class WebSocketEndpoint:
         """Run one connection."""
         await receive()  # websocket.connect
         if self._hub.full:
+            self._hub.refuse()
             await _refuse(scope, send)
             return
         offered = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
@@ -66,6 +67,7 @@ class WebSocketEndpoint:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
+                self._hub.leave(viewer, event.get("code", LOST))
                 return
             await self._writable(viewer, connection)  # who does not read is not listened to either
             text = event.get("text")
