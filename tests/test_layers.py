@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "traffic"},
-    {"frame"},
+    {"frame", "logs"},
     {"yaml12", "scalars", "config", "configfile", "protocol"},
     {"feeds", "live", "transport", "plain", "viewer"},
     {"channel"},

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, api
+from ticker import __version__, api, logs
 from ticker.access import Access
 from ticker.config import Settings
 from ticker.feeds.make import make
@@ -149,7 +149,8 @@ class App(FastAPI):
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve ``/ws`` directly, everything else as FastAPI does."""
+        """Serve ``/ws`` directly, everything else as FastAPI does; each with an id."""
+        send = logs.identified(scope, send)
         if scope["type"] == "websocket" and scope["path"] == "/ws":
             await self.state.live(scope, receive, send)
         else:

@@ -7,12 +7,12 @@ import enum
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from ticker import __version__, configfile
 from ticker.configfile import Loaded
@@ -28,6 +28,13 @@ out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DEFAULT_CONFIG = Path("config.yaml")
+
+
+class LogFormat(enum.StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
 
 
 class LoadProfile(enum.StrEnum):
@@ -53,12 +60,22 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port, instead of the config's.", min=0, max=65_535)
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="TICKER_LOG_FORMAT",
+            help="How log lines look; default console on a terminal, else json.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the boards of a config until stopped."""
+    from ticker import logs
     from ticker.server import serve as run  # here, so that the small commands start fast
 
-    _log()
-    loaded = _load(config)
+    logs.configure(log_format)
+    log = logging.getLogger(__name__)
+    loaded = _load(config, lambda words: log.warning("%s", words.partition("\n")[0]))
+    logs.hide(loaded.settings.access.admin_tokens)
     server = loaded.settings.server
     changed = {"host": host or server.host, "port": server.port if port is None else port}
     run(loaded.settings.model_copy(update={"server": server.model_copy(update=changed)}))
@@ -71,7 +88,7 @@ def check(
     """Say what is wrong in a config file, without reading any feed."""
     loaded = configfile.load(file)
     for warning in loaded.warnings:
-        err.print(str(warning), markup=False)
+        _say(str(warning))
     settings = loaded.settings
     out.print(f"{file}: good: {len(settings.feeds)} feeds, {len(settings.boards)} boards")
 
@@ -165,31 +182,22 @@ def main() -> None:
     try:
         app()
     except TickerError as error:
-        err.print(str(error), markup=False)
+        _say(str(error))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def _load(config: Path | None) -> Loaded:
+def _say(words: str) -> None:
+    err.print(words, markup=False)
+
+
+def _load(config: Path | None, say: Callable[[str], None] = _say) -> Loaded:
     """Load the config that was asked for, the one that is here, or the demo; say which."""
     if config is None and not DEFAULT_CONFIG.exists():
-        err.print("no config.yaml here: serving the built-in demo (all values are simulated)")
+        say("no config.yaml here: serving the built-in demo (all values are simulated)")
         return configfile.demo()
     loaded = configfile.load(config or DEFAULT_CONFIG)
     for warning in loaded.warnings:
-        err.print(str(warning), markup=False)
+        say(str(warning))
     return loaded
-
-
-def _log() -> None:
-    """Log to stderr: for people on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        handler: logging.Handler = RichHandler(console=err, show_path=False)
-        layout = "%(message)s"
-    else:
-        handler = logging.StreamHandler()
-        layout = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=layout, handlers=[handler])
-    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from time import monotonic, time
 
-from ticker import protocol
+from ticker import logs, protocol
 from ticker.channel import Channel, in_turns, settle
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
@@ -88,6 +88,7 @@ class Hub:
         viewer = Viewer(secrets.token_hex(6), connection)
         connection.on_lost = lambda why: self._lose(viewer, why)
         connection.traffic = self.traffic
+        logs.about_viewer(viewer.id)
         self.viewers.add(viewer)
         self.joins += 1
         viewer.write(protocol.welcome(viewer.id, self.heartbeat, list(self.boards), self.page))
@@ -111,14 +112,15 @@ class Hub:
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
         if viewer in self.viewers and not self.draining:
-            log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason)
+            about = {"viewer": viewer.id}
+            log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason, extra=about)
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
 
     def _lose(self, viewer: Viewer, why: str) -> None:
         if viewer in self.viewers:
             self.closed[why] = self.closed.get(why, 0) + 1
-            log.debug("viewer %s: %s", viewer.id, why)
+            log.debug("viewer %s: %s", viewer.id, why, extra={"viewer": viewer.id})
             self.leave(viewer, CODES.get(why, LOST))
 
     # -- boards
