@@ -19,7 +19,7 @@ LAYERS = [
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "access", "metrics"},
     {"app", "api"},
-    {"server", "tail", "tryout", "load"},
+    {"server", "tail", "tryout", "load", "top"},
     {"cli"},
     {"__main__"},
 ]

@@ -121,6 +121,21 @@ def tail(
 
 
 @app.command()
+def top(
+    url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="TICKER_TOKEN", help="Token, where the server asks for one."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
+    """Watch feeds, boards and viewers of a running server, once a second."""
+    from ticker.top import watch
+
+    asyncio.run(watch(url, token, out, once=once))
+
+
+@app.command()
 def load(
     url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
     viewers: Annotated[int, typer.Option(help="Simulated viewers.", min=1)] = 1000,
