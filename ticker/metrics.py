@@ -122,7 +122,8 @@ class Metrics(Collector):
         """Return everything in the format that ``accept`` asks for, and its content type.
 
         Written bit by bit, so that viewers do not wait for a thousand feeds. For a thread they
-        would: a broadcast lets go of the interpreter at every viewer, and the thread would keep it.
+        might: a broadcast lets go of the interpreter at every viewer, and a thread that takes it
+        keeps it for 5 ms.
         """
         encode, content_type = choose_encoder(accept)
         written = bytearray()
