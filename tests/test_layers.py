@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "ticker"
 
 LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"}
-    | {"hours", "limits"},
-    {"frame"},
+    | {"hours", "limits", "traffic"},
+    {"frame", "logs"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices"},
     {"feeds", "live", "transport", "plain", "viewer"},
@@ -20,9 +20,9 @@ LAYERS = [
     {"health", "hub", "lag", "pace"},
     {"access"},
     {"producer", "schedule", "websocket", "events"},
-    {"page", "bundle", "notify"},
+    {"page", "bundle", "metrics", "notify"},
     {"app", "api", "admin", "reload"},
-    {"server", "tail", "tryout", "record", "load", "starter"},
+    {"server", "tail", "tryout", "record", "load", "starter", "top"},
     {"cli"},
     {"__main__"},
 ]

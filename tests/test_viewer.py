@@ -15,6 +15,7 @@ from ticker.hub import Hub
 from ticker.live import FeedStatus, LiveBoard, Shape
 from ticker.protocol import CloseCode, Subscribe
 from ticker.quality import Quality
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch
 
 
@@ -27,6 +28,7 @@ class OneFrameConnection:
 
     def __init__(self) -> None:
         self.writable = True
+        self.traffic = Traffic()
         self.taken: list[dict[str, object]] = []
         self.on_full: Callable[[], None] = lambda: None
         self.on_writable: Callable[[], None] = lambda: None
@@ -201,4 +203,35 @@ async def test_who_leaves_a_board_during_the_count_is_told_nothing_more_of_it(
     hub.unsubscribe(viewer, "a")
     await telling
     assert connections[1].taken[-1]["type"] == "snapshot"
+    hub.close()
+
+
+async def test_a_diff_to_the_present_is_counted_with_its_lag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Since the viewer fell behind; a pause that it asked for is none."""
+    live = board("a")
+    tick(live)
+    hub, connection = Hub({"a": live}), OneFrameConnection()
+    now = 1000.0
+    monkeypatch.setattr("ticker.viewer.monotonic", lambda: now)
+    viewer = hub.join(connection)
+    connection.drained()
+    hub.subscribe(viewer, Subscribe(board="a"))  # the snapshot fills it
+    assert viewer.state == "lagging"
+    tick(live)
+    now += 4.0
+    connection.drained()
+    traffic = hub.traffic
+    assert (traffic.conflated, sum(traffic.lags.counts), traffic.lags.seconds) == (1, 1, 4.0)
+    connection.drained()
+    viewer.pause()
+    assert viewer.state == "paused"
+    tick(live)
+    now += 60.0
+    viewer.resume()
+    assert (traffic.conflated, sum(traffic.lags.counts)) == (2, 1)
+    assert [message["type"] for message in connection.taken] == [
+        *("welcome", "snapshot", "diff", "diff")
+    ]
     hub.close()

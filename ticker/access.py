@@ -48,6 +48,10 @@ class Entry:
     may: Pass
 
 
+REFUSALS = {401: "no token", 403: "not allowed", 429: "limit"}
+"""Why viewers are not let in, in words that are counted."""
+
+
 class Access:
     """Judges by ``settings`` and ``server``, which a reload replaces: nothing else is kept of them.
 
@@ -66,6 +70,13 @@ class Access:
 
         Raises HTTPException: 503 and 429 with Retry-After, 401, 403.
         """
+        try:
+            return self._admitted(connection, hub, boards)
+        except HTTPException as refusal:
+            hub.refuse(REFUSALS.get(refusal.status_code, ""))
+            raise
+
+    def _admitted(self, connection: HTTPConnection, hub: Hub, boards: Sequence[str]) -> Entry:
         if not self._knows(connection.headers):
             raise HTTPException(403, "not from a page of another site")
         address = self.address_of(connection)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HISTORY_ROWS = 200
 """Most rows in one answer of history: more than a page shows at once."""
 
+JSON = "application/json"
+
 COMPRESS_FROM = 1_000
 """Shorter answers fit into a packet as they are."""
 
@@ -122,6 +124,14 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
+    @app.get("/metrics", response_model=None)
+    async def metrics(request: Request) -> Response:
+        """Tell Prometheus everything that is counted."""
+        ticker.access.operations(request)
+        accept = request.headers.get("accept", "")
+        body, media_type = await ticker.metrics.exposition(accept)
+        return await _answer(request, body, {"cache-control": "no-store"}, media_type)
+
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
         """Say that the process lives, and how well: viewers, and how late its loop is."""
@@ -159,9 +169,11 @@ def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:
     return dict.fromkeys(filter(None, parts))
 
 
-async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """Return JSON, compressed where that is worth it and the client accepts it."""
-    headers["vary"] = "accept-encoding"
+async def _answer(
+    request: Request, body: bytes, headers: dict[str, str], media_type: str = JSON
+) -> Response:
+    """Return a text, compressed where that is worth it and the client accepts it."""
+    headers["vary"] = "accept, accept-encoding" if media_type != JSON else "accept-encoding"
     coding = best(request.headers.get("accept-encoding", ""), ["gzip"])
     if len(body) >= COMPRESS_FROM and coding == "gzip":
         # in a thread: a large document must not hold up the viewers
@@ -169,4 +181,4 @@ async def _answer(request: Request, body: bytes, headers: dict[str, str]) -> Res
         headers["content-encoding"] = "gzip"
         if "etag" in headers:  # other bytes of the same state (RFC 9110, 8.8.3)
             headers["etag"] = f"W/{headers['etag']}"
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)

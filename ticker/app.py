@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from ticker import __version__, admin, api
+from ticker import __version__, admin, api, logs
 from ticker.access import POLICY, Access, security_headers
 from ticker.changes import Change, Changes, compare
 from ticker.config import Settings
@@ -24,6 +24,7 @@ from ticker.health import Reloads
 from ticker.hub import Hub
 from ticker.lag import LoopLag
 from ticker.live import LiveBoard, Shape
+from ticker.metrics import Metrics
 from ticker.page import Page, web_directory
 from ticker.producer import Producer
 from ticker.protocol import ms
@@ -54,6 +55,7 @@ class Ticker:
         self.reloads = Reloads(at=self.started)
         self._publishing: dict[str, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[None]] = set()
+        self.metrics = Metrics(self)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -230,7 +232,8 @@ class App(FastAPI):
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve ``/ws`` directly, everything else as FastAPI does."""
+        """Serve ``/ws`` directly, everything else as FastAPI does; each with an id."""
+        send = logs.identified(scope, send)
         if scope["type"] == "websocket" and scope["path"] == "/ws":
             await self.state.live(scope, receive, send)
         else:

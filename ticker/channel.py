@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import suppress
+from contextvars import Context
+from time import monotonic
 from typing import TypeVar
 
+from ticker.deflate import UNCOMPRESSED
 from ticker.frame import Frame, SharedWindows
 from ticker.live import LiveBoard
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Forms = Mapping[int, tuple[bytes, int]]
+"""What viewers are sent of a frame by their place in a window, and the place where that leads."""
 
 AT_ONCE = 250
 """Viewers to whom a frame is written before the loop turns: about 2 ms."""
@@ -24,14 +30,21 @@ AT_ONCE = 250
 class Channel:
     """Viewers of one board at one rate: a frame is made once for all of them."""
 
-    def __init__(self, live: LiveBoard, period: float) -> None:
-        self.live, self.period = live, period
+    def __init__(self, live: LiveBoard, period: float, traffic: Traffic) -> None:
+        self.live, self.period, self.traffic = live, period, traffic
         self.seq = live.seq
         self.status_version = live.status_version
         self.windows = SharedWindows()
         self.watches: dict[Watch, None] = {}  # a set in order of arrival
         self.wake = asyncio.Event()
-        self.task = asyncio.create_task(self._run(), name=f"channel {live.name} {period:g}s")
+        self.handed = 0
+        """Viewers of the batch under way to whom `Watch.deliver` handed the frame."""
+        self._due = 0.0  # when the period ended, of the monotonic clock
+        self.task = asyncio.create_task(
+            self._run(),
+            name=f"channel {live.name} {period:g}s",
+            context=Context(),  # its log lines are not about the viewer that came first
+        )
 
     async def _run(self) -> None:
         """Bring the viewers to the present, at most once per period."""
@@ -42,6 +55,8 @@ class Channel:
                 await self._broadcast()
             except Exception:  # a defect must not stop the board for everybody
                 log.exception("board '%s': broadcast failed", self.live.name)
+            if self.period:
+                self._due = monotonic() + self.period
             await asyncio.sleep(self.period)
 
     async def _broadcast(self) -> None:
@@ -54,25 +69,55 @@ class Channel:
             await self._deliver(frame)
 
     async def _deliver(self, frame: Frame) -> None:
-        prev, seq, self.seq = frame.prev, frame.seq, frame.seq
+        self.seq = frame.seq
         forms = self.windows.forms(frame)
+        watches = list(self.watches)
+        waiting: list[Awaitable[None]] = []
+        for start in range(0, len(watches), AT_ONCE):
+            batch = watches[start : start + AT_ONCE]
+            waiting += self._write(frame, forms, batch)
+            if len(batch) == AT_ONCE:
+                await asyncio.sleep(0)  # others get their turn
+        if waiting:
+            await settle(waiting, self.live.flush_interval)
+
+    def _write(self, frame: Frame, forms: Forms, batch: list[Watch]) -> list[Awaitable[None]]:
+        """Write a frame to a batch of viewers, and return what is to be waited for.
+
+        Most get the same form: counted are the others, so that it costs most of them nothing.
+        """
+        prev, seq, usual = frame.prev, frame.seq, list(forms)[-1]
+        unusual, others = dict.fromkeys(forms, 0), 0
+        self.handed = 0
         waiting = []
-        for count, watch in enumerate(list(self.watches), 1):
-            if watch.seq == prev and watch.fd != NO_SOCKET and watch.place in forms:
-                data, watch.place = forms[watch.place]
+        for watch in batch:
+            if watch.seq == prev and watch.fd != NO_SOCKET and (place := watch.place) in forms:
+                data, watch.place = forms[place]
                 watch.seq = seq
+                if place != usual:
+                    unusual[place] += 1
                 try:
                     sent = os.write(watch.fd, data)
                 except OSError:  # full or broken: its transport finds out which
                     sent = 0
                 if sent < len(data):
                     watch.viewer.connection.write_rest(data[sent:])
-            elif watch in self.watches and (delivery := watch.deliver(frame)) is not None:
-                waiting.append(delivery)  # who left while others had their turn is not told
-            if count % AT_ONCE == 0:
-                await asyncio.sleep(0)  # others get their turn
-        if waiting:
-            await settle(waiting, self.live.flush_interval)
+            else:
+                others += 1
+                if watch in self.watches and (delivery := watch.deliver(frame)) is not None:
+                    waiting.append(delivery)  # who left while others had their turn is not told
+        written = unusual | {usual: len(batch) - others - sum(unusual.values())}
+        self._count(frame, forms, written)
+        return waiting
+
+    def _count(self, frame: Frame, forms: Forms, written: Mapping[int, int]) -> None:
+        """Count a batch: how many viewers were sent each form, and how long after the flush."""
+        for place, viewers in written.items():
+            size, compressed = len(forms[place][0]), place != UNCOMPRESSED
+            self.traffic.sent(len(frame.text), size, compressed=compressed, times=viewers)
+        # who asked for few frames does not wait for those it does not want
+        lag = monotonic() - max(self.live.flushed, self._due)
+        self.traffic.lags.add(lag, self.handed + sum(written.values()))
 
 
 async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:

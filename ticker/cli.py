@@ -13,7 +13,6 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from ticker import __version__, configfile, scalars
 from ticker.changes import compare
@@ -34,6 +33,13 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 T = TypeVar("T")
 
 DEFAULT_CONFIG = Path("config.yaml")
+
+
+class LogFormat(enum.StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
 
 
 class LoadProfile(enum.StrEnum):
@@ -99,12 +105,26 @@ def print_config(
 
 
 @app.command()
-def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
+def serve(
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="TICKER_LOG_FORMAT",
+            help="How log lines look; default console on a terminal, else json.",
+        ),
+    ] = None,
+) -> None:
     """Serve the boards of a config until stopped."""
+    from ticker import logs
     from ticker.server import serve as run  # here, so that the small commands start fast
 
-    _log()
-    run(_load(config), host, port)
+    logs.configure(log_format)
+    log = logging.getLogger(__name__)
+    loaded = _load(config, lambda words: log.warning("%s", words.partition("\n")[0]))
+    run(loaded, host, port)
 
 
 @app.command()
@@ -118,7 +138,7 @@ def check(
     """Say what is wrong in a config file, without reading any feed."""
     loaded = configfile.load(file)
     for warning in loaded.warnings:
-        err.print(str(warning), markup=False)
+        _say(str(warning))
     settings = loaded.settings
     out.print(f"{file}: good: {len(settings.feeds)} feeds, {len(settings.boards)} boards")
     if diff is not None:
@@ -151,13 +171,14 @@ def record(
     most: Annotated[str, typer.Option("--max-bytes", help="Ends it, too.")] = "100MB",
 ) -> None:
     """Record what poll feeds get from their sources, for `kind: replay`; no secret is in it."""
+    from ticker import logs
     from ticker.record import record as run
 
     if not out_file.name.endswith((".jsonl", ".jsonl.gz")):
         raise TickerError(f"--out: expected a .jsonl or .jsonl.gz file, got '{out_file.name}'")
     seconds = _option("--for", scalars.duration, length)
     limit = _option("--max-bytes", scalars.size, most)
-    _log()
+    logs.configure()
     loaded = _load(config)
     chosen = {name: _polled(loaded.settings, name) for name in feeds}
     done = asyncio.run(run(chosen, loaded.foreign, out_file, limit, seconds))
@@ -177,6 +198,21 @@ def tail(
     from ticker.tail import follow
 
     asyncio.run(follow(url, board, count, out, err))
+
+
+@app.command()
+def top(
+    url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="TICKER_TOKEN", help="Token, where the server asks for one."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
+    """Watch feeds, boards and viewers of a running server, once a second."""
+    from ticker.top import watch
+
+    asyncio.run(watch(url, token, out, once=once))
 
 
 @app.command()
@@ -241,7 +277,7 @@ def main() -> None:
     try:
         app()
     except TickerError as error:
-        err.print(str(error), markup=False)
+        _say(str(error))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -268,14 +304,18 @@ def _polled(settings: Settings, name: str) -> PollFeed:
     return feed
 
 
-def _load(config: Path | None) -> Loaded:
+def _say(words: str) -> None:
+    err.print(words, markup=False)
+
+
+def _load(config: Path | None, say: Callable[[str], None] = _say) -> Loaded:
     """Load the config that was asked for, the one that is here, or the demo; say which."""
     if config is None and not DEFAULT_CONFIG.exists():
-        err.print("no config.yaml here: serving the built-in demo (all values are simulated)")
+        say("no config.yaml here: serving the built-in demo (all values are simulated)")
         return configfile.demo()
     loaded = configfile.load(config or DEFAULT_CONFIG)
     for warning in loaded.warnings:
-        err.print(str(warning), markup=False)
+        say(str(warning))
     return loaded
 
 
@@ -284,16 +324,3 @@ def _listening(settings: Settings, host: str | None, port: int | None) -> Settin
     given = {"host": host, "port": port}
     changed = {key: value for key, value in given.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=changed)})
-
-
-def _log() -> None:
-    """Log to stderr: for people on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        handler: logging.Handler = RichHandler(console=err, show_path=False)
-        layout = "%(message)s"
-    else:
-        handler = logging.StreamHandler()
-        layout = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=layout, handlers=[handler])
-    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ticker import yaml12
+from ticker import redact, yaml12
 from ticker.config import Settings
 from ticker.errors import ConfigError, Problem
 from ticker.hidden import Hidden
@@ -44,6 +44,13 @@ class Loaded:
     def foreign(self) -> frozenset[str]:
         """What stood for ``${NAME}`` and ``${file:PATH}``: it may be secret."""
         return frozenset(text for filled in self.source.filled.values() for text in filled.texts)
+
+    @property
+    def secrets(self) -> set[str]:
+        """Texts that no line of the log may have."""
+        access = self.settings.access
+        keys = (key.key for key in access.keys)
+        return {*access.admin_tokens, *keys, *filter(redact.looks_secret, self.foreign)}
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:

@@ -35,6 +35,7 @@ class EventConnection(PlainConnection):
 
     def write(self, frame: Frame, watch: Watch | None = None) -> None:  # noqa: ARG002 - no window
         """Put ``frame`` on its way."""
+        self.traffic.sent(len(frame.text), len(frame.event))
         self._next, self.writable = frame, False
         self.on_full()
         self._wake.set()

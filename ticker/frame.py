@@ -109,6 +109,11 @@ class SharedWindows:
         return packed
 
 
+def is_compressed(websocket: bytes) -> bool:
+    """Whether a WebSocket frame made here holds a compressed message."""
+    return websocket[0] == _COMPRESSED
+
+
 def _framed(first: int, payload: bytes) -> bytes:
     """Return a WebSocket frame with ``first`` as its first byte."""
     size = len(payload)

@@ -19,6 +19,10 @@ class Health:
     why: str | None = "no reading yet"
     since: float | None = None
     attempts: int = 0
+    errors: int = 0
+    """Failed attempts, in all."""
+    received: int = 0
+    """Bytes that came from the network."""
     last_attempt: float | None = None
     last_error: str | None = None
     last_error_at: float | None = None
@@ -59,8 +63,14 @@ class Health:
 
     def failed(self, now: float, why: str) -> None:
         """Take note of a failed reading."""
+        self.errors += 1
         self.record = self.record.failed(now, why)
         self.last_error, self.last_error_at = why, now
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many attempts brought something, nothing new, or an error."""
+        ok = self.attempts - self.unchanged - self.errors
+        return {"ok": ok, "unchanged": self.unchanged, "failed": self.errors}
 
     def wire(self) -> dict[str, Any]:
         """Return it for ``/api/feeds``; times are epoch milliseconds, durations milliseconds."""

@@ -12,7 +12,7 @@ from itertools import islice
 from time import monotonic, time
 from typing import Any
 
-from ticker import protocol
+from ticker import logs, protocol
 from ticker.channel import Channel, in_turns
 from ticker.config import Server
 from ticker.frame import UNTOLD, Frame
@@ -21,6 +21,7 @@ from ticker.live import LiveBoard
 from ticker.notices import Notice, Notices
 from ticker.protocol import CloseCode, ErrorCode
 from ticker.tokens import FREE, Pass
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Connection, Viewer, Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,12 @@ QUIET_ENDS = {CloseCode.DRAINING, CloseCode.ROTATED}
 
 Judge = Callable[[Viewer, float, int], CloseCode | None]
 """Says why a viewer must go, from its monotonic time and the epoch's ms; None when it may stay."""
+
+LOST = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.4.1)."""
+CODES = {code.reason: code for code in CloseCode}
+KNOWN_CODES = {*range(1000, 1016), *CloseCode}
+"""Codes that are counted as they are; of others a viewer could make up thousands."""
 
 
 class Refused(Exception):
@@ -79,6 +86,10 @@ class Hub:
         self.draining = False
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
+        self.traffic = Traffic()
+        self.joins = 0
+        self.leaves: Counter[str] = Counter()  # by close code
+        self.refused: Counter[str] = Counter()  # viewers that were not let in, by why
 
     @property
     def sweep_seconds(self) -> float:
@@ -90,14 +101,11 @@ class Hub:
     def count(self) -> dict[str, Any]:
         """Return how many viewers there are, by what they are doing and by board."""
         states = Counter(viewer.state for viewer in self.viewers)
-        watched = Counter(dict.fromkeys(self.boards, 0))
-        for (board, _), channel in self._channels.items():
-            watched[board] += len(channel.watches)
         return {
             "now": len(self.viewers),
             "most": self.settings.max_viewers,
             **{state: states[state] for state in ("live", "lagging", "paused")},
-            "boards": watched,
+            "boards": dict.fromkeys(self.boards, 0) | self.watching(),
         }
 
     @property
@@ -109,7 +117,10 @@ class Hub:
         """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""
         viewer = Viewer(secrets.token_hex(6), connection, self.notices, address, may)
         connection.on_lost = lambda why: self._lose(viewer, why)
+        connection.traffic = self.traffic
+        logs.about_viewer(viewer.id)
         self.viewers.add(viewer)
+        self.joins += 1
         self.addresses.add(home(address))
         heartbeat, boards = self.settings.heartbeat, self.boards_for(viewer)
         viewer.write(protocol.welcome(viewer.id, heartbeat, boards, self.page, until=may.until))
@@ -124,11 +135,16 @@ class Hub:
         """Return the viewer of that id, if there is one."""
         return next((viewer for viewer in self.viewers if viewer.id == viewer_id), None)
 
-    def leave(self, viewer: Viewer) -> None:
+    def refuse(self, why: str = "") -> None:
+        """Count a viewer that is not let in; ``why`` is a word of ours, never one of the viewer."""
+        self.refused[why or ("draining" if self.draining else "full")] += 1
+
+    def leave(self, viewer: Viewer, code: int = LOST) -> None:
         """Forget a viewer; harmless when it is already gone."""
         if viewer in self.viewers:
             self.viewers.remove(viewer)
             self.addresses.remove(home(viewer.address))
+            self.leaves[str(int(code)) if code in KNOWN_CODES else "other"] += 1
         self.notices.left(viewer.id)
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
@@ -139,7 +155,8 @@ class Hub:
     def end(self, viewer: Viewer, code: CloseCode) -> None:
         """Close a viewer's connection with ``code``."""
         if viewer in self.viewers and code not in QUIET_ENDS:
-            log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason)
+            about = {"viewer": viewer.id}
+            log.info("viewer %s is ended: %d %s", viewer.id, code, code.reason, extra=about)
         self._lose(viewer, code.reason)
         viewer.connection.close(code)
 
@@ -152,8 +169,8 @@ class Hub:
     def _lose(self, viewer: Viewer, why: str) -> None:
         if viewer in self.viewers:
             self.closed[why] = self.closed.get(why, 0) + 1
-            log.debug("viewer %s: %s", viewer.id, why)
-            self.leave(viewer)
+            log.debug("viewer %s: %s", viewer.id, why, extra={"viewer": viewer.id})
+            self.leave(viewer, CODES.get(why, LOST))
 
     # -- boards
 
@@ -204,7 +221,7 @@ class Hub:
             period = 1 / next((r for r in RATES if r <= rate), RATES[-1])
         key = live.name, period
         if key not in self._channels:
-            self._channels[key] = Channel(live, period)
+            self._channels[key] = Channel(live, period, self.traffic)
         return self._channels[key]
 
     def forget(self, live: LiveBoard) -> list[Viewer]:
@@ -231,6 +248,13 @@ class Hub:
                 if boards not in frames:
                     frames[boards] = protocol.boards(boards)
                 viewer.tell("boards", frames[boards])
+
+    def watching(self) -> Counter[str]:
+        """Return how many viewers watch each board that anybody watches."""
+        found: Counter[str] = Counter()
+        for (board, _), channel in self._channels.items():
+            found[board] += len(channel.watches)
+        return found
 
     # -- what goes out
 

@@ -24,9 +24,12 @@ class LoopLag:
             await asyncio.sleep(STEP_SECONDS)
             self._late.append(max(0.0, monotonic() - due))
 
-    def wire(self) -> dict[str, float]:
-        """Return the last minute's median, 99th percentile and maximum, in milliseconds."""
+    def quantiles(self) -> dict[str, float]:
+        """Return the last minute's median, 99th percentile and maximum, in seconds."""
         late = sorted(self._late) or [0.0]
         last = len(late) - 1
-        found = {"p50": late[last // 2], "p99": late[last * 99 // 100], "max": late[-1]}
-        return {name: round(seconds * 1000, 2) for name, seconds in found.items()}
+        return {"p50": late[last // 2], "p99": late[last * 99 // 100], "max": late[-1]}
+
+    def wire(self) -> dict[str, float]:
+        """Return the same in milliseconds."""
+        return {name: round(seconds * 1000, 2) for name, seconds in self.quantiles().items()}

@@ -6,6 +6,7 @@ from asyncio import Event
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from time import monotonic
 from typing import Any
 
 from ticker import protocol
@@ -84,6 +85,12 @@ class LiveBoard:
         self.board = Board(self.feeds)
         self.at = 0
         self.changed = Event()
+        self.flushes = 0
+        self.flush_seconds = 0.0
+        self.changes = 0
+        """Changed rows that were published."""
+        self.flushed = 0.0
+        """When something was last published, of the monotonic clock."""
         self._published: Diff | None = None
         self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
         self._snapshot: Frame | None = None
@@ -124,17 +131,24 @@ class LiveBoard:
 
     def flush(self, now: float) -> bool:
         """Publish what changed, if anything did; ``now`` is in epoch seconds."""
+        began = monotonic()
         published = self.board.flush(now)
-        if published is None:
-            return False
+        if published is not None:
+            self._publish(published, now)
+            self.flushed = began
+        self.flushes += 1
+        self.flush_seconds += monotonic() - began
+        return published is not None
+
+    def _publish(self, published: Diff, now: float) -> None:
         self._published = published
         self.at = round(now * 1000)
         self.told_since_flush = False
+        self.changes += len(published.rows)
         self._frames.clear()
         self._snapshot = None
         if self.history is not None:
             self.history.record(self.at, published.rows, self.board.snapshot().rows)
-        return True
 
     def reshape(self, shape: Shape, now: float) -> None:
         """Become what ``shape`` says; rows, seq and history of what stays go on.

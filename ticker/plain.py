@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ticker.frame import Frame
 from ticker.protocol import CloseCode
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch, nobody
 
 CLOSE_SECONDS = 2.0
@@ -24,6 +25,7 @@ class PlainConnection:
 
     def __init__(self) -> None:
         self.writable = True
+        self.traffic = Traffic()
         self.on_full: Callable[[], None] = nobody
         self.on_writable: Callable[[], None] = nobody
         self.on_lost: Callable[[str], None] = nobody
@@ -60,6 +62,7 @@ class SendConnection(PlainConnection):
 
     def write(self, frame: Frame, watch: Watch | None = None) -> Awaitable[None]:  # noqa: ARG002 - the server compresses
         """Begin to send; the result is done when the server has taken the message."""
+        self.traffic.sent(len(frame.text), len(frame.text))
         return self._begin({"type": "websocket.send", "text": frame.string})
 
     async def drain(self) -> None:

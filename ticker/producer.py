@@ -151,6 +151,7 @@ class Producer:
         now = time()
         health.attempted(now, perf_counter() - started)
         source.pace.attempted()
+        health.received = getattr(source.feed, "received", 0)
         if error is not None:
             self._fail(name, source, error, now)
         elif reading is None or not reading.quiet:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from ticker import configfile
+from ticker import configfile, logs
 from ticker.changes import Changes, compare, without_restart
 from ticker.configfile import Loaded
 from ticker.errors import ConfigError, TickerError, one_line
@@ -110,6 +110,7 @@ class Reloader:
             except Exception as error:  # a defect must not stop the watch for good
                 log.exception("config not reloaded")
                 raise self._failed(TickerError(f"unexpected {type(error).__name__}")) from error
+            logs.hide(loaded.secrets)
             self._files, self._digest = loaded.files, loaded.digest
             reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
             reloads.pending = compare(self._first, loaded.settings).pending

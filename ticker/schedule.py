@@ -38,6 +38,7 @@ class _Job:
         self.earliest = 0.0
         """Until when the source wants to be left alone, in epoch seconds."""
         self.skipped = 0
+        self.put_off = 0.0
         self.running = False
 
 
@@ -133,6 +134,10 @@ class Schedule:
             self._run, DateTrigger(at), args=[name], id=f"{name}{FIRST}", replace_existing=True
         )
 
+    def put_off(self, name: str) -> float:
+        """Return by how many seconds the next run of ``name`` is later than its interval says."""
+        return self._jobs[name].put_off
+
     async def _run(self, name: str) -> None:
         job = self._jobs.get(name)
         if job is None:
@@ -143,6 +148,7 @@ class Schedule:
         if time() < job.earliest:
             return  # on its way when the wait was told
         job.running = True
+        job.put_off = 0.0
         try:
             wait = await job.tick()
         except asyncio.CancelledError:
@@ -161,7 +167,8 @@ class Schedule:
         # later by whole intervals, so that the feed's offset stays its own
         behind = (earliest - scheduled.next_run_time).total_seconds()
         later = max(0, math.ceil(behind / job.every))
-        job.expected = scheduled.next_run_time + timedelta(seconds=later * job.every)
+        job.put_off = later * job.every
+        job.expected = scheduled.next_run_time + timedelta(seconds=job.put_off)
         scheduled.modify(next_run_time=job.expected)
 
     def _submitted(self, event: object) -> None:

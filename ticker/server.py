@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from ticker import notify
+from ticker import logs, notify
 from ticker.app import Ticker, create_app
 from ticker.config import Server as ServerSettings
 from ticker.config import Settings
@@ -173,6 +173,7 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
     Raises TickerError when the address cannot be had.
     """
     settings = loaded.settings
+    logs.hide(loaded.secrets)
     listener = listen(settings.server, host, port)
     raise_file_limit(settings.server.max_viewers)
     app = create_app(loaded)

@@ -26,7 +26,7 @@ async def follow(url: str, board: str | None, count: int, out: Console, err: Con
 
     Raises TickerError when the first connection cannot be made or the server says not to come back.
     """
-    base = _base(url)
+    base = address(url)
     board = board or await _first_board(base)
     place: dict[str, Any] = {}  # epoch and seq, once known
     attempts, seen = 0, 0
@@ -71,7 +71,8 @@ def _remember(place: dict[str, Any], message: dict[str, Any]) -> None:
         place["seq"] = message["seq"]
 
 
-def _base(url: str) -> str:
+def address(url: str) -> str:
+    """Return the address of the server that a person means. Raises TickerError."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
         raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{url}'")

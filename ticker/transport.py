@@ -24,9 +24,10 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import ExtensionParameter
 
 from ticker.deflate import ANYWHERE, LEAVE_FROM, OUTSIDE
-from ticker.frame import Frame
+from ticker.frame import Frame, is_compressed
 from ticker.plain import CLOSE_SECONDS, Send, SendConnection
 from ticker.protocol import CloseCode
+from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch, nobody
 
 EXTENSION = "ticker.frames"
@@ -208,7 +209,7 @@ class FrameConnection:
     ``place`` says where (see `deflate`).
     """
 
-    __slots__ = ("_bits", "_protocol", "_seat", "_shares", "_transport", "fd")
+    __slots__ = ("_bits", "_protocol", "_seat", "_shares", "_transport", "fd", "traffic")
 
     kind = "websocket"
 
@@ -222,6 +223,7 @@ class FrameConnection:
         self._bits = deflate.local_max_window_bits if deflate else 0
         self._shares = deflate is not None and deflate.shares
         self._seat: Watch | None = None
+        self.traffic = Traffic()
 
     @property
     def writable(self) -> bool:
@@ -235,7 +237,9 @@ class FrameConnection:
 
     def write(self, frame: Frame, watch: Watch | None = None) -> None:
         """Write the ready bytes; never waits."""
-        self._transport.write(self._form(frame, watch) if self._bits else frame.websocket)
+        data = self._form(frame, watch) if self._bits else frame.websocket
+        self.traffic.sent(len(frame.text), len(data), compressed=is_compressed(data))
+        self._transport.write(data)
 
     def write_rest(self, data: bytes) -> None:
         """Let the transport send what the socket did not take; it also finds out about errors."""

@@ -16,6 +16,7 @@ from ticker.live import LiveBoard
 from ticker.notices import Notices
 from ticker.protocol import CloseCode
 from ticker.tokens import FREE, Pass
+from ticker.traffic import Traffic
 
 if TYPE_CHECKING:
     from ticker.channel import Channel
@@ -30,7 +31,10 @@ class Connection(Protocol):
 
     ``on_full`` is called when the connection takes no more frames, ``on_writable`` when it does
     again, ``on_lost`` with the reason when it turns out to be dead. All are set by the viewer.
+    ``traffic`` counts what is written; it is set by the hub.
     """
+
+    traffic: Traffic
 
     on_full: Callable[[], None]
     on_writable: Callable[[], None]
@@ -116,6 +120,7 @@ class Watch:
         if self.seq != frame.prev:
             return self.catch_up()
         self.seq = frame.seq
+        self.channel.handed += 1
         return viewer.connection.write(frame, self)
 
     def catch_up(self) -> Awaitable[None] | None:
@@ -126,8 +131,17 @@ class Watch:
             self.seq = frame.seq
             if frame.prev == UNTOLD:  # a snapshot says the status too
                 self.status_version = self.live.status_version
+            else:
+                self._count()
             waiting = self.viewer.connection.write(frame)
         return self.tell_status() or waiting
+
+    def _count(self) -> None:
+        """Count a diff to the present, and for how long the viewer had been behind, if it was."""
+        traffic, behind = self.channel.traffic, self.viewer.behind_since
+        traffic.conflated += 1
+        if behind is not None:
+            traffic.lags.add(monotonic() - behind)
 
     def tell_status(self) -> Awaitable[None] | None:
         """Send the feeds' status if the viewer is ready and has an older one."""
@@ -211,10 +225,8 @@ class Viewer:
 
     @property
     def state(self) -> str:
-        """What it is doing: `live`, `lagging` or `paused`."""
-        if self.paused:
-            return "paused"
-        return "live" if self.ready else "lagging"
+        """What it does: `paused`, `live`, or `lagging` when it cannot take what there is."""
+        return "paused" if self.paused else "live" if self.ready else "lagging"
 
     def write(self, frame: Frame) -> Awaitable[None] | None:
         """Send a frame that is not about a board; only while the connection is writable."""
@@ -265,7 +277,7 @@ class Viewer:
     def _fall_behind(self) -> None:
         self.set_ready(False)
         self._stalled_at, self._pending = monotonic(), self.connection.pending()
-        if self.behind_since is None:
+        if self.behind_since is None and not self.paused:
             self.behind_since = self._stalled_at
 
     def stalled_for(self, now: float) -> float:
@@ -300,6 +312,7 @@ class Viewer:
     def pause(self) -> None:
         """Take nothing but heartbeats."""
         self.paused = True
+        self.behind_since = None
         self.set_ready(False)
 
     def resume(self) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from ticker import protocol, transport
 from ticker.access import Access, security_headers
-from ticker.hub import Hub, Refused
+from ticker.hub import LOST, Hub, Refused
 from ticker.limits import Bucket
 from ticker.plain import SendConnection
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
@@ -78,6 +78,7 @@ class WebSocketEndpoint:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
+                self._hub.leave(viewer, event.get("code", LOST))
                 return
             await self._writable(viewer, connection)  # who does not read is not listened to either
             if not self._access.hears(messages):

@@ -102,6 +102,8 @@ class PollFeed:
         ] or [_Target(settings.url, None)]
         self._permits = asyncio.Semaphore(settings.concurrency)
         self.exchanges: list[Exchange] = []
+        self.received = 0
+        """Bytes of content that came, as they came: compressed where the source compresses."""
 
     async def read(self, now: float) -> Reading | None:  # noqa: ARG002 - the network keeps time
         """Poll every URL; fail only when none of them gave anything."""
@@ -276,6 +278,7 @@ class PollFeed:
         decompressor = _decompressor(response.headers.get("content-encoding", ""))
         body = bytearray()
         async for chunk in response.aiter_raw():
+            self.received += len(chunk)
             try:
                 room = limit + 1 - len(body)
                 body += decompressor.decompress(chunk, room) if decompressor else chunk
