@@ -81,13 +81,13 @@ def try_feed(
     feed: Annotated[str, typer.Argument(help="Name of the feed.")],
     config: ConfigOption = None,
 ) -> None:
-    """Read one feed once and show what it gives."""
+    """Read one feed once, or listen to it for five seconds, and show what it gives."""
     from ticker.tryout import tryout
 
     settings = _load(config).settings
     if feed not in settings.feeds:
         raise TickerError(f"no feed '{feed}'; there are {', '.join(settings.feeds)}")
-    if not asyncio.run(tryout(settings.feeds[feed], out)):
+    if not asyncio.run(tryout(settings.feeds[feed], out, feed)):
         raise typer.Exit(1)
 
 

@@ -15,11 +15,14 @@ from ticker import fields as known_fields
 from ticker.config.feeds import (
     Feed,
     FieldRule,
+    NewsFeed,
     PollFeed,
+    PushFeed,
     ReplayFeed,
     RowMapping,
     SimulatedPrices,
     SimulatedScores,
+    StreamFeed,
 )
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
 from ticker.config.server import Access, Server
@@ -32,13 +35,16 @@ __all__ = [
     "Column",
     "Feed",
     "FieldRule",
+    "NewsFeed",
     "PollFeed",
+    "PushFeed",
     "ReplayFeed",
     "RowMapping",
     "Server",
     "Settings",
     "SimulatedPrices",
     "SimulatedScores",
+    "StreamFeed",
 ]
 
 

@@ -19,7 +19,17 @@ from pydantic import (
 )
 
 from ticker import fields as known_fields
-from ticker.config.parts import FieldName, Keep, Period, Strict, ValueKind, Wait, address, rule
+from ticker.config.parts import (
+    FieldName,
+    Keep,
+    Period,
+    Secret,
+    Strict,
+    ValueKind,
+    Wait,
+    address,
+    rule,
+)
 from ticker.quality import Freshness
 from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
 
@@ -91,6 +101,11 @@ class FeedBase(Strict):
         """The limits with their defaults filled in."""
         stale = self.stale_after or max(5.0, 3 * self.every)
         return Freshness(stale, max(self.down_after or 4 * stale, stale), self.delay)
+
+    @property
+    def listens(self) -> bool:
+        """Whether its source speaks by itself: looking at what came costs the source nothing."""
+        return False
 
     @property
     def provides(self) -> set[str]:
@@ -313,6 +328,83 @@ class ReplayFeed(RowMapping, FeedBase):
         return self.format or SUFFIXES[_suffix(self.file)]
 
 
+class NewsFeed(RowMapping, FeedBase):
+    """What `stream` and `push` have in common: documents come by themselves, and are news."""
+
+    every: Period = 0.1
+    """Time between two looks at what came."""
+    stale_after: Wait | None = 30.0
+    """Nothing heard for so long, the feed is stale."""
+    match: Path | None = None
+    """JMESPath on the document; one for which it is not true is heard, and has no rows."""
+    format: Literal["json"] = "json"
+    """What a document is."""
+    rows: Path | None = "[@][]"
+    """JMESPath to a list of rows, or to an object whose members are the rows. Default: the
+    document is a row, or a list of rows."""
+    blanks: Literal["clear", "keep"] | None = "keep"
+    """A field without a value clears what was there, or keeps it."""
+    duplicates: Literal["reject", "merge"] | None = "merge"
+    """A symbol that comes twice in a document: reject the later row, or lay it over the earlier."""
+    missing: Literal["remove", "keep"] | None = "keep"
+    """Rows that a document does not have: remove or keep them."""
+    keep_finals: Keep = 0.0
+    """How long the result of a game stays after a document without it has removed it."""
+
+    @property
+    def listens(self) -> bool:
+        """Always."""
+        return True
+
+
+class StreamFeed(NewsFeed):
+    """Listens to a WebSocket or to Server-Sent Events."""
+
+    kind: Literal["stream"]
+    url: Annotated[Text, Field(pattern=r"^(wss?|https?)://[^/\s]+"), AfterValidator(address)]
+    """ws or wss: a WebSocket; http or https: Server-Sent Events."""
+    subscribe: list[Text] = []
+    """Texts to send as soon as a WebSocket is connected."""
+    event: Text | None = None
+    """Server-Sent Events of this name only; default all."""
+    headers: dict[HeaderName, HeaderValue] = {}
+    """Request headers; write secrets as `${NAME}`."""
+    timeout: Wait = 10.0
+    """Longest time for connecting."""
+    silent_after: Wait = 30.0
+    """Nothing at all heard for so long: connect anew."""
+    max_bytes: Size = 1_000_000
+    """A longer message ends the connection."""
+    backoff_max: Wait = 60.0
+    """Longest wait before connecting anew; it doubles from 1s. `Retry-After` counts to an hour."""
+    empty: Literal["error", "allow"] = "allow"
+    """Whether a document without any row is an error."""
+
+    @property
+    def over_websocket(self) -> bool:
+        """Whether it is a WebSocket, and not Server-Sent Events."""
+        return self.url.startswith("ws")
+
+    @field_validator("subscribe", "event")
+    @classmethod
+    def _as_url_is(cls, value: list[str] | str | None, info: ValidationInfo) -> Any:
+        websocket = str(info.data.get("url", "")).startswith("ws")
+        if value and info.data.get("url") and websocket != (info.field_name == "subscribe"):
+            what = "a WebSocket (ws, wss)" if websocket is False else "events (http, https)"
+            raise rule(f"is only for {what}; see the url")
+        return value
+
+
+class PushFeed(NewsFeed):
+    """Takes what is posted to `/api/feeds/NAME`."""
+
+    kind: Literal["push"]
+    tokens: Annotated[list[Secret], Field(min_length=1)]
+    """Tokens of those who may push; several while one replaces another."""
+    max_bytes: Size = 1_000_000
+    """A longer body, as sent or inflated, is refused."""
+
+
 Simulated = Annotated[
     Annotated[SimulatedPrices, Tag("prices")] | Annotated[SimulatedScores, Tag("scores")],
     Discriminator(
@@ -324,10 +416,12 @@ Simulated = Annotated[
 Feed = Annotated[
     Annotated[Simulated, Tag("simulate")]
     | Annotated[PollFeed, Tag("poll")]
-    | Annotated[ReplayFeed, Tag("replay")],
+    | Annotated[ReplayFeed, Tag("replay")]
+    | Annotated[StreamFeed, Tag("stream")]
+    | Annotated[PushFeed, Tag("push")],
     Discriminator(
         lambda value: _tag(value, "kind", None),
         custom_error_type="kind",
-        custom_error_message="expected simulate, poll or replay",
+        custom_error_message="expected simulate, poll, replay, stream or push",
     ),
 ]

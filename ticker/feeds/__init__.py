@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from ticker.diff import Rows
 
@@ -45,13 +46,24 @@ class Reading:
     """Whether nothing more will come."""
 
 
+class Silence(enum.Enum):
+    """The type of NOTHING."""
+
+    NOTHING = "nothing"
+
+
+NOTHING: Final = Silence.NOTHING
+"""Nothing was heard of a source that speaks by itself: no success, no failure, it grows older."""
+
+
 class Feed(Protocol):
     """One source. ``read`` is called again and again, never while it is still running."""
 
-    async def read(self, now: float) -> Reading | None:
+    async def read(self, now: float) -> Reading | Silence | None:
         """Look at the source; ``now`` is in epoch seconds.
 
-        None means that the source confirmed what it said before. Raises FeedError.
+        None means that the source confirmed what it said before, NOTHING that it said nothing at
+        all. Raises FeedError.
         """
 
     async def close(self) -> None:

@@ -7,8 +7,10 @@ from typing import assert_never
 from ticker import config
 from ticker.feeds import Feed
 from ticker.feeds.poll import PollFeed
+from ticker.feeds.push import PushFeed
 from ticker.feeds.replay import ReplayFeed
 from ticker.feeds.simulate import SimulatedPriceFeed, SimulatedScoreFeed
+from ticker.feeds.stream import StreamFeed
 
 
 def make(settings: config.Feed) -> Feed:
@@ -22,5 +24,9 @@ def make(settings: config.Feed) -> Feed:
             return PollFeed(settings)
         case config.ReplayFeed():
             return ReplayFeed(settings)
+        case config.StreamFeed():
+            return StreamFeed(settings)
+        case config.PushFeed():
+            return PushFeed(settings)
         case _:
             assert_never(settings)

@@ -23,11 +23,9 @@ from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode
 from ticker.feeds.mapping import Mapped, Mapper
-from ticker.feeds.web import DEFAULT_PORTS, Body, http_error, in_words, redacted, tls
+from ticker.feeds.web import DEFAULT_PORTS, ERROR_BYTES, Body, http_error, in_words, redacted, tls
 
 REDIRECT_LIMIT = 5
-ERROR_BYTES = 20_000
-"""So much of an error's page is read: its words are in the beginning."""
 
 
 @dataclass(slots=True)

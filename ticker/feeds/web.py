@@ -23,6 +23,9 @@ from ticker.feeds.mapping import said
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
+ERROR_BYTES = 20_000
+"""So much of an error's page is read: its words are in the beginning."""
+
 SECRET_LENGTH = 6
 """Shorter values that the config sends are not taken for secrets when a source repeats them."""
 
