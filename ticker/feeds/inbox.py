@@ -6,7 +6,7 @@ bounded by rows, not by messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ticker.config import NewsFeed
@@ -17,6 +17,17 @@ from ticker.feeds.mapping import Mapped, Mapper
 
 UNUSABLE_SECONDS = 5.0
 """Documents that cannot be used are rejections; when there were no others so long, a failure."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What came at once, mapped."""
+
+    mapped: Mapped = field(default_factory=Mapped)
+    matched: bool = False
+    """Whether any of its documents is one that has rows."""
+    error: FeedError | None = None
+    """Why nothing of it can be used."""
 
 
 @dataclass(slots=True)
@@ -42,65 +53,70 @@ class Inbox:
         self._waiting = _Waiting()
         self._heard_at: float | None = None
 
-    def map(self, documents: Iterable[bytes | str]) -> Mapped | None:
-        """Return what JSON documents say together, None where none of them has rows.
+    def map(self, documents: Sequence[bytes | str]) -> Delivery:
+        """Return what JSON documents say together.
 
-        One of several that is unusable is rejected like a row. Raises FeedError when nothing can
-        be used.
+        One of several that is unusable is rejected like a row.
         """
-        mapped, count, matched = Mapped(), 0, False
-        texts = list(documents)
-        for number, text in enumerate(texts, 1):
+        found, count = Delivery(), 0
+        for number, text in enumerate(documents, 1):
             try:
                 document = decode.json(text.encode() if isinstance(text, str) else text)
                 if not self._mapper.matches(document):
                     continue
-                matched = True
-                count += self._mapper.add(document, mapped, before=self._known)
+                found.matched = True
+                count += self._mapper.add(document, found.mapped, before=self._known)
+                if len(found.mapped.rows) > self._most:
+                    raise MappingError("all lines", f"at most {self._most} rows", "more")
             except FeedError as error:
-                if len(texts) == 1:
-                    raise
-                mapped.reject(f"line {number}", error.why, named=False)
-            if len(mapped.rows) > self._most:
-                raise MappingError("all lines", f"at most {self._most} rows", str(len(mapped.rows)))
-        if not matched and not mapped.rejected:
-            return None
-        self._mapper.judge(mapped, count)
-        return mapped
+                if len(documents) == 1 or len(found.mapped.rows) > self._most:
+                    found.error = error
+                    return found
+                found.mapped.reject(f"line {number}", error.why, named=False)
+        if found.matched or found.mapped.rejected:
+            try:
+                self._mapper.judge(found.mapped, count)
+            except FeedError as error:
+                found.error = error
+        return found
 
-    def put(self, mapped: Mapped | None, *, complete: bool = False) -> None:
+    def put(self, delivery: Delivery, *, complete: bool = False) -> None:
         """Take in what was mapped; ``complete`` says that there are no other rows."""
-        self._waiting.heard = True
-        if mapped is None:
+        mapped, waiting = delivery.mapped, self._waiting
+        lost = mapped.refused & self._known.keys()
+        if delivery.error is not None:  # nothing of it counts
+            waiting.rejected += max(1, mapped.rejected)
+            waiting.unusable = delivery.error.why
+            self._remember(mapped.rejections or [Rejection("document", delivery.error.why)])
+            self._uncertain.update(dict.fromkeys(lost))
             return
-        self._waiting.rejected += mapped.rejected
+        waiting.heard = True
+        if not delivery.matched:
+            return
+        waiting.rejected += mapped.rejected
         for symbol in mapped.rows:
             self._reasons.pop(symbol, None)
             self._uncertain.pop(symbol, None)
-        for rejection in mapped.rejections:
-            self._remember(rejection)
-        lost = mapped.refused & self._known.keys()
+        self._remember(mapped.rejections)
         if complete or self._mapper.removes_missing:
             if mapped.unnamed:  # which row it was nobody knows, so none of those missing may go
                 lost |= self._known.keys()
             self._known = {**{s: self._known[s] for s in lost}, **mapped.rows}
-            self._waiting.rows, self._waiting.complete = dict(self._known), True
+            waiting.rows, waiting.complete = dict(self._known), True
             self._uncertain = {}
         else:
             self._known.update(mapped.rows)
-            self._waiting.rows.update(mapped.rows)
+            waiting.rows.update(mapped.rows)
         self._uncertain.update(dict.fromkeys(lost - mapped.rows.keys()))
         while len(self._known) > self._most:  # the board lets go of the same
             symbol = next(iter(self._known))
             del self._known[symbol]
-            self._waiting.rows.pop(symbol, None)
+            waiting.rows.pop(symbol, None)
             self._uncertain.pop(symbol, None)
 
-    def refuse(self, why: str) -> None:
-        """Take note of a document that could not be used."""
-        self._waiting.rejected += 1
-        self._waiting.unusable = why
-        self._remember(Rejection("document", why))
+    def hear(self) -> None:
+        """Take note of a sign of life that has no rows."""
+        self._waiting.heard = True
 
     def lose(self) -> None:
         """Take it that something may have been missed: rows are uncertain until heard again."""
@@ -127,8 +143,9 @@ class Inbox:
             rejections=list(self._reasons.values()),
         )
 
-    def _remember(self, rejection: Rejection) -> None:
-        self._reasons.pop(rejection.symbol, None)
-        self._reasons[rejection.symbol] = rejection
+    def _remember(self, rejections: Iterable[Rejection]) -> None:
+        for rejection in rejections:
+            self._reasons.pop(rejection.symbol, None)
+            self._reasons[rejection.symbol] = rejection
         while len(self._reasons) > REASONS_KEPT:
             del self._reasons[next(iter(self._reasons))]

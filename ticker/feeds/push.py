@@ -106,14 +106,12 @@ class PushFeed:
         lines = [content]
         if media == LINES:
             lines = [line for line in content.split(b"\n") if line.strip()]
-        try:
-            # in a thread: a large document must not hold up the viewers
-            mapped = await asyncio.to_thread(self._inbox.map, lines)
-        except FeedError as error:
-            self._inbox.refuse(error.why)
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.why) from None
-        self._inbox.put(mapped, complete=complete)
-        return mapped or Mapped()
+        # in a thread: a large document must not hold up the viewers
+        delivery = await asyncio.to_thread(self._inbox.map, lines)
+        self._inbox.put(delivery, complete=complete)
+        if delivery.error is not None:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, delivery.error.why)
+        return delivery.mapped
 
     def _too_large(self) -> Refused:
         most = self.settings.max_bytes

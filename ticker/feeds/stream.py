@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import httpx
-from httpx_sse import EventSource, SSEError
+from httpx_sse import EventSource
 from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -122,17 +122,15 @@ class StreamFeed:
     async def _take_in(self, message: Message | None) -> None:
         """Map a message; None only says that the source is there."""
         if message is None:
-            self._inbox.put(None)
+            self._inbox.hear()
             return
-        try:
-            if len(message) > THREAD_BYTES:
-                mapped = await asyncio.to_thread(self._inbox.map, [message])
-            else:
-                mapped = self._inbox.map([message])
-        except FeedError as error:
-            self._inbox.refuse(self._said(error).why)
+        if len(message) > THREAD_BYTES:
+            delivery = await asyncio.to_thread(self._inbox.map, [message])
         else:
-            self._inbox.put(mapped)
+            delivery = self._inbox.map([message])
+        if delivery.error is not None:
+            delivery.error = self._said(delivery.error)
+        self._inbox.put(delivery)
 
     def _begun(self) -> None:
         self.connected = True
@@ -197,9 +195,6 @@ class StreamFeed:
                 raise self._late() from None
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
                 raise FeedError(in_words(error)) from None
-            except SSEError:
-                got = response.headers.get("content-type", "none")
-                raise FeedError(f"expected text/event-stream, got content type '{got}'") from None
 
     async def _ask(self, opened: httpx.AsyncClient) -> httpx.Response:
         """Return the response whose body is the stream. Raises FeedError."""
@@ -234,8 +229,11 @@ class StreamFeed:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise FeedError(f"content encoding '{encoding}' was not asked for")
+        media = response.headers.get("content-type", "none").partition(";")[0].strip()
+        if media.lower() != "text/event-stream":
+            raise FeedError(f"expected text/event-stream, got content type '{media}'")
         self._begun()
-        lines = _Lines(response.stream, settings.max_bytes, lambda: self._inbox.put(None))
+        lines = _Lines(response.stream, settings.max_bytes, self._inbox.hear)
         response.stream, response.encoding = lines, "utf-8-sig"
         async for event in EventSource(response).aiter_sse():
             lines.waiting = 0
