@@ -58,7 +58,7 @@ class Inbox:
 
         One of several that is unusable is rejected like a row.
         """
-        found, count = Delivery(), 0
+        found, count = Delivery(matched=not documents), 0
         for number, text in enumerate(documents, 1):
             try:
                 document = decode.json(text.encode() if isinstance(text, str) else text)
