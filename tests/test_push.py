@@ -24,6 +24,7 @@ from ticker.feeds import NOTHING, Reading, push
 from ticker.feeds.mapping import Mapped
 from ticker.feeds.poll import PollFeed
 from ticker.feeds.push import BODIES_AT_ONCE, JSON, LINES, PushFeed, Refused
+from ticker.feeds.web import Body
 
 from .support import PATIENCE, Running, eventually, serving, settings, source, until
 
@@ -354,6 +355,9 @@ async def test_what_follows_the_end_of_gzip_is_not_kept() -> None:
     desk = feed(max_bytes=10_000)
     body = gzip.compress(b'{"symbol": "A", "last": 1}')
     assert len((await desk.take_in(pieces(body, b"x" * 1_000), encoding="gzip")).rows) == 1
+    gathered = Body("gzip", 10_000)
+    assert all(gathered.add(chunk) for chunk in [body, *[b"x" * 1_000] * 100])
+    assert len(gathered._decompressor.unused_data) == 0
     with pytest.raises(Refused) as refused:
         await desk.take_in(pieces(body, *[b"x" * 1_000] * 100), encoding="gzip")
     assert refused.value.status == 413
