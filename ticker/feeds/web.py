@@ -41,12 +41,14 @@ class Body:
     def __init__(self, encoding: str, limit: int, what: str = "response") -> None:
         self.content = bytearray()
         self._what = what
+        self._begun = False
         self._limit = limit
         self._decompressor = _decompressor(encoding)
 
     def add(self, chunk: bytes) -> bool:
         """Take the next piece; return whether the content is still within the limit."""
         room = self._limit + 1 - len(self.content)
+        self._begun = self._begun or bool(chunk)
         if self._decompressor is None:
             self.content += chunk[:room]
         elif not self._decompressor.eof:  # what comes after the end would be kept in memory
@@ -58,7 +60,7 @@ class Body:
 
     def finish(self) -> None:
         """Take it that nothing more comes."""
-        if self._decompressor and self.content and not self._decompressor.eof:
+        if self._decompressor and self._begun and not self._decompressor.eof:
             raise FeedError(f"the compressed {self._what} breaks off")
 
 
