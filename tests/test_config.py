@@ -131,11 +131,11 @@ MISTAKES = {
     ),
     "unknown kind": (
         edited("kind: poll", "kind: pol"),
-        ["7:11: feeds.coins.kind: expected simulate, poll or replay, got 'pol'"],
+        ["7:11: feeds.coins.kind: expected simulate, poll, replay, stream or push, got 'pol'"],
     ),
     "no kind": (
         edited("    kind: poll\n", ""),
-        ["7:5: feeds.coins: expected simulate, poll or replay as `kind`"],
+        ["7:5: feeds.coins: expected simulate, poll, replay, stream or push as `kind`"],
     ),
     "unknown model": (
         edited("kind: simulate", "kind: simulate\n    model: price"),

@@ -21,7 +21,8 @@ from ticker import __version__
 from ticker.config import PollFeed as PollSettings
 from ticker.errors import ConfigError, FeedError
 from ticker.feeds import Reading
-from ticker.feeds.poll import RETRY_AFTER_LIMIT, PollFeed
+from ticker.feeds.poll import PollFeed
+from ticker.feeds.web import RETRY_AFTER_LIMIT
 
 from .support import PATIENCE, Handler, Source, serving, settings, source, until
 

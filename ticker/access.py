@@ -188,13 +188,7 @@ class Access:
         known = self.settings.admin_tokens
         if not known:
             raise HTTPException(404, "no admin tokens in the config: access.admin_tokens")
-        given = bearer(request.headers.get("authorization", ""))
-        if given is None:
-            raise HTTPException(401, "an admin token is needed", {"www-authenticate": "Bearer"})
-        # every one is compared, and in constant time: how long it takes tells nothing
-        right = [hmac.compare_digest(given.encode(), token.encode()) for token in known]
-        if True not in right:
-            raise HTTPException(403, "not an admin token")
+        demand(request, known, "an admin token")
 
 
 def bearer(authorization: str) -> str | None:
@@ -217,3 +211,17 @@ def _later(status: int, words: str, seconds: int) -> HTTPException:
 
 def _not_allowed(board: str) -> HTTPException:
     return HTTPException(403, f"the token is not for board '{board[:64]}'")
+
+
+def demand(request: Request, known: Sequence[str], what: str) -> None:
+    """Let through who has one of the ``known`` tokens; ``what`` such a token is, in words.
+
+    Raises HTTPException: 401 without one, 403 with a wrong one.
+    """
+    given = bearer(request.headers.get("authorization", ""))
+    if given is None:
+        raise HTTPException(401, f"{what} is needed", {"www-authenticate": "Bearer"})
+    # every one is compared, and in constant time: how long it takes tells nothing
+    right = [hmac.compare_digest(given.encode(), token.encode()) for token in known]
+    if True not in right:
+        raise HTTPException(403, f"not {what}")

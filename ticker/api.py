@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Sequence
 from gzip import compress
+from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from ticker import __version__, configfile, events
+from ticker.access import demand
+from ticker.feeds.push import PushFeed, Refused
 from ticker.page import best
 
 if TYPE_CHECKING:
@@ -107,6 +111,15 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         ticker.access.operations(request)
         return ticker.status()
 
+    @app.post("/api/feeds/{name}", response_model=None)
+    async def push(name: str, request: Request, *, complete: bool = False) -> Response:
+        """Take in what somebody pushes to a feed."""
+        feed = ticker.producer.feed(name)
+        if not isinstance(feed, PushFeed):
+            return _problem(404, f"no feed '{name[:64]}' to push to")
+        demand(request, feed.settings.tokens, "a token of this feed")
+        return await _take_in(feed, request, complete=complete)
+
     @app.get("/events", response_model=None)
     async def event_stream(
         request: Request,
@@ -159,8 +172,31 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return schema
 
 
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status)
+async def _take_in(feed: PushFeed, request: Request, *, complete: bool) -> Response:
+    """Give a request's body to a feed, piece by piece, and say what became of it."""
+    headers = request.headers
+    size = headers.get("content-length", "")
+    try:
+        mapped = await feed.take_in(
+            request.stream(),
+            media=headers.get("content-type", "").partition(";")[0].strip().lower(),
+            encoding=headers.get("content-encoding", "").strip().lower(),
+            size=int(size) if size.isdecimal() else None,
+            complete=complete,
+        )
+    except Refused as refused:
+        later = {"retry-after": "1"} if refused.status == HTTPStatus.TOO_MANY_REQUESTS else None
+        return _problem(refused.status, refused.why, later)
+    except ClientDisconnect:
+        return _problem(400, "the body breaks off")
+    rejections = [str(rejection) for rejection in mapped.rejections]
+    return JSONResponse(
+        {"rows": len(mapped.rows), "rejected": mapped.rejected, "rejections": rejections}
+    )
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
 
 
 def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:

@@ -177,7 +177,11 @@ class Ticker:
         waiting = {}
         for name, live in self.boards.items():
             unread = [
-                f for f, s in live.feeds.items() if s.at is None and s.quality != Quality.DOWN
+                f
+                for f, s in live.feeds.items()
+                if s.at is None
+                and s.quality != Quality.DOWN
+                and self.settings.feeds[f].kind != "push"  # which may come only when we are ready
             ]
             if unread:
                 waiting[name] = f"waiting for the first reading of {', '.join(unread)}"

@@ -12,6 +12,9 @@ from ticker.config import Feed, Settings
 from ticker.config.feeds import FeedBase
 from ticker.config.server import RESTART
 
+GOES_ON = {*FeedBase.model_fields, "tokens"}
+"""Keys of a feed that do not say what is read: with others of these it goes on."""
+
 
 class Change(StrEnum):
     """What becomes of a feed, a board or a key."""
@@ -81,8 +84,8 @@ def _compare_feeds(old: Settings, new: Settings, changes: Changes) -> None:
             changes.feeds[name] = Change.RESTARTED
         if keys:
             changes.keys[f"feeds.{name}"] = keys
-            paced = set(keys) <= FeedBase.model_fields.keys() and name not in changes.feeds
-            changes.feeds[name] = Change.CHANGED if paced else Change.RESTARTED
+            goes_on = set(keys) <= GOES_ON and name not in changes.feeds
+            changes.feeds[name] = Change.CHANGED if goes_on else Change.RESTARTED
 
 
 def _compare_boards(old: Settings, new: Settings, changes: Changes) -> None:

@@ -154,11 +154,11 @@ def try_feed(
     feed: Annotated[str, typer.Argument(help="Name of the feed.")],
     config: ConfigOption = None,
 ) -> None:
-    """Read one feed once and show what it gives."""
+    """Read one feed once, or listen to it for five seconds, and show what it gives."""
     from ticker.tryout import tryout
 
     settings = _feed(_load(config).settings, feed)
-    if not asyncio.run(tryout(settings, out)):
+    if not asyncio.run(tryout(settings, out, feed)):
         raise typer.Exit(1)
 
 

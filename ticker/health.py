@@ -33,6 +33,7 @@ class Health:
     rejected_now: int = 0
     rejections: list[str] = field(default_factory=list)
     held: int = 0
+    reconnects: int = 0
     trouble: str | None = None
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
@@ -91,6 +92,7 @@ class Health:
             "rejected_now": self.rejected_now,
             "rejections": self.rejections,
             "held": self.held,
+            "reconnects": self.reconnects,
             "trouble": self.trouble,
         }
 

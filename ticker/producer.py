@@ -16,7 +16,7 @@ from ticker.config import Feed as FeedSettings
 from ticker.config import ReplayFeed
 from ticker.diff import Rows
 from ticker.errors import FeedError
-from ticker.feeds import Feed, Reading
+from ticker.feeds import NOTHING, Feed, Reading, Silence
 from ticker.guard import Guard
 from ticker.health import Health, back_off
 from ticker.hub import Hub
@@ -59,7 +59,7 @@ class _Source:
             self.guard = Guard(
                 keep_finals=getattr(settings, "keep_finals", 0.0),
                 most=self.most,
-                cumulative=isinstance(settings, ReplayFeed),
+                cumulative=isinstance(settings, ReplayFeed) or settings.listens,
             )
 
     def adjust(self, settings: FeedSettings) -> None:
@@ -152,17 +152,20 @@ class Producer:
         health.attempted(now, perf_counter() - started)
         source.pace.attempted()
         health.received = getattr(source.feed, "received", 0)
+        health.reconnects = getattr(source.feed, "reconnects", 0)
         if error is not None:
             self._fail(name, source, error, now)
-        elif reading is None or not reading.quiet:
+        elif reading is not NOTHING:
             self._succeed(name, source, reading, now)
         self._follow(name, source, now)
         self._judge(name, source, now)
+        if source.settings.listens:
+            return None
         if error is not None:
             longest = getattr(source.settings, "backoff_max", BACK_OFF_MAX)
             wait = back_off(health.record.failures, source.pace.every, longest)
             return max(wait, error.retry_after or 0.0)
-        return reading.retry_after if reading else None
+        return reading.retry_after if isinstance(reading, Reading) else None
 
     async def publish_forever(self, live: LiveBoard) -> None:
         """Publish what changed on one board, at most once per flush interval."""
@@ -191,6 +194,11 @@ class Producer:
         """Release what the feeds hold."""
         for source in self._sources.values():
             await source.feed.close()
+
+    def feed(self, name: str) -> Feed | None:
+        """Return feed ``name``, None where there is none."""
+        source = self._sources.get(name)
+        return source.feed if source else None
 
     def health(self, name: str) -> Health:
         """Return what is known of feed ``name``."""
@@ -272,7 +280,9 @@ class Producer:
         return frozenset(late)
 
 
-async def _read(name: str, source: _Source, now: float) -> tuple[Reading | None, FeedError | None]:
+async def _read(
+    name: str, source: _Source, now: float
+) -> tuple[Reading | Silence | None, FeedError | None]:
     """Read a feed, turning whatever goes wrong into a FeedError."""
     try:
         return await source.feed.read(now), None

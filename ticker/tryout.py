@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from time import perf_counter, time
 
 from rich.console import Console
@@ -9,12 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ticker.config import Feed as FeedSettings
+from ticker.config import PushFeed as PushSettings
 from ticker.errors import FeedError
-from ticker.feeds import Reading
+from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.make import make
 from ticker.feeds.poll import PollFeed
+from ticker.feeds.stream import StreamFeed
 
+LISTEN_SECONDS = 5.0
+"""For so long a stream is listened to."""
+
+LOOK_SECONDS = 0.05
 ROWS_SHOWN = 30
+HOW_TO_PUSH = """nothing to ask: it shows what is posted while `ticker serve` runs, such as by
+  curl -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' \\
+    --data '[...]' http://127.0.0.1:8000/api/feeds/{name}"""
 HEADERS_SHOWN = (
     "content-type",
     "content-length",
@@ -28,13 +39,16 @@ HEADERS_SHOWN = (
 )
 
 
-async def tryout(settings: FeedSettings, out: Console) -> bool:
+async def tryout(settings: FeedSettings, out: Console, name: str = "NAME") -> bool:
     """Read the feed once and print what it gives; return whether it gave rows."""
+    if isinstance(settings, PushSettings):
+        out.print(Text(HOW_TO_PUSH.format(name=name)))
+        return True
     feed = make(settings)
     started = perf_counter()
     reading, error = None, None
     try:
-        reading = await feed.read(time())
+        reading = await (_listen(feed) if isinstance(feed, StreamFeed) else feed.read(time()))
     except FeedError as failure:
         error = failure
     finally:
@@ -45,11 +59,36 @@ async def tryout(settings: FeedSettings, out: Console) -> bool:
     if error is not None:
         out.print(Text(f"failed after {elapsed * 1000:.0f} ms: {error.why}"))
         return False
+    if reading is NOTHING:
+        out.print(f"connected, but nothing heard in {elapsed * 1000:.0f} ms")
+        return False
     if reading is None:
         out.print(f"nothing new after {elapsed * 1000:.0f} ms")
         return True
     _print_reading(reading, elapsed, out)
     return bool(reading.rows)
+
+
+async def _listen(feed: StreamFeed) -> Reading | Silence:
+    """Return what a stream says in a while. Raises FeedError when that gave nothing."""
+    together = Reading()
+    heard, error = False, None
+    deadline = perf_counter() + LISTEN_SECONDS
+    while perf_counter() < deadline and (error is None or feed.connected):
+        try:
+            reading = await feed.read(time())
+        except FeedError as failure:
+            error = failure
+        else:
+            if isinstance(reading, Reading):
+                heard = True
+                rows = reading.rows if reading.complete else {**together.rows, **reading.rows}
+                rejected = together.rejected + reading.rejected
+                together = replace(reading, rows=rows, rejected=rejected)
+        await asyncio.sleep(LOOK_SECONDS)
+    if error is not None and not together.rows:
+        raise error
+    return together if heard else NOTHING
 
 
 def _print_exchanges(feed: PollFeed, out: Console) -> None:

@@ -15,12 +15,15 @@ from ticker import fields as known_fields
 from ticker.config.feeds import (
     Feed,
     FieldRule,
+    NewsFeed,
     PollFeed,
+    PushFeed,
     RecordedFeed,
     ReplayFeed,
     RowMapping,
     SimulatedPrices,
     SimulatedScores,
+    StreamFeed,
 )
 from ticker.config.pace import Calendar, Rhythm
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
@@ -36,7 +39,9 @@ __all__ = [
     "Feed",
     "FieldRule",
     "Key",
+    "NewsFeed",
     "PollFeed",
+    "PushFeed",
     "RecordedFeed",
     "ReplayFeed",
     "Rhythm",
@@ -45,6 +50,7 @@ __all__ = [
     "Settings",
     "SimulatedPrices",
     "SimulatedScores",
+    "StreamFeed",
 ]
 
 

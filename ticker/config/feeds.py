@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from base64 import b64encode
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -28,6 +29,7 @@ from ticker.config.parts import (
     FieldName,
     Keep,
     Period,
+    Secret,
     Strict,
     ValueKind,
     Wait,
@@ -39,6 +41,8 @@ from ticker.fields import Kind
 from ticker.quality import Freshness
 from ticker.scalars import Boolean, Duration, Integer, Number, Path, Size, Symbol, Text, expected
 
+_NO_KEY = re.compile(r"[^\w.+/=-]+")
+"""What stands between keys in a text."""
 HeaderName = Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
     ".csv": "csv",
@@ -124,6 +128,11 @@ class FeedBase(Strict):
     def idle_every(self) -> float | None:
         """Seconds between two readings while nothing goes on; None: as always."""
         return None
+
+    @property
+    def listens(self) -> bool:
+        """Whether its source speaks by itself: looking at what came costs the source nothing."""
+        return False
 
     @property
     def provides(self) -> set[str]:
@@ -299,42 +308,26 @@ class RowMapping(Strict):
         return set(self.fields) | known_fields.derivable(self.fields)
 
 
-class PollFeed(RowMapping, FeedBase):
-    """Reads a URL, or one URL per symbol, on a schedule."""
+class WebFeed(FeedBase):
+    """What feeds that ask a source over the web have in common."""
 
-    kind: Literal["poll"]
-    every: Every
-    """Time between two polls; or two of them, `{live: 5s, idle: 60s}`."""
-    timeout: Wait | None = None
-    """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
-    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(address)]
-    """http or https; `{symbol}` in it makes one request for each of `symbols`."""
-    symbols: Annotated[list[Symbol], Field(validate_default=True)] = []
-    """What `{symbol}` in the url stands for."""
-    concurrency: Annotated[Integer, Field(ge=1, le=64)] = 4
-    """Requests under way at once, where there is one per symbol."""
+    url: Text
+    """Where the source is."""
     headers: dict[HeaderName, HeaderValue] = {}
     """Request headers; write secrets as `${NAME}`."""
-    format: Literal["json", "csv"] = "json"
-    """What the document is."""
-    encoding: Text | None = None
-    """Text encoding; default: what the response says, else UTF-8."""
-    max_bytes: Size = 8_000_000
-    """A larger response is an error."""
-    redirects: Literal["same-host", "any", "none"] = "same-host"
-    """Which redirects are followed, at most five."""
-    backoff_max: Wait = 300.0
-    """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
-    keep_finals: Keep = 1800.0
-    """How long the result of a game stays after the source has dropped it; 0s: not at all."""
 
     _filled: frozenset[str] = PrivateAttr(frozenset())
 
     def model_post_init(self, context: Any) -> None:
-        """Remember what of the url and the headers was filled from outside the file."""
-        texts = (self.url, *self.headers.values())
+        """Remember what of the texts it sends was filled from outside the file."""
         filled = (context or {}).get("filled", ())
+        texts = self.texts
         self._filled = frozenset(part for part in filled if any(part in text for text in texts))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text that the source is told."""
+        return self.url, *self.headers.values()
 
     @property
     def sent(self) -> set[str]:
@@ -349,6 +342,34 @@ class PollFeed(RowMapping, FeedBase):
         """The values among them that are surely no words, such as symbols, of the url's query."""
         sure = (v for v in self.sent if any(map(redact.looks_secret, v.split(","))))
         return {*self._filled, *sure}
+
+
+class PollFeed(RowMapping, WebFeed):
+    """Reads a URL, or one URL per symbol, on a schedule."""
+
+    kind: Literal["poll"]
+    every: Every
+    """Time between two polls; or two of them, `{live: 5s, idle: 60s}`."""
+    timeout: Wait | None = None
+    """Longest time for one poll, below `every`; default 0.8 times `every`, at most 10s."""
+    url: Annotated[Text, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(address)]
+    """http or https; `{symbol}` in it makes one request for each of `symbols`."""
+    symbols: Annotated[list[Symbol], Field(validate_default=True)] = []
+    """What `{symbol}` in the url stands for."""
+    concurrency: Annotated[Integer, Field(ge=1, le=64)] = 4
+    """Requests under way at once, where there is one per symbol."""
+    format: Literal["json", "csv"] = "json"
+    """What the document is."""
+    encoding: Text | None = None
+    """Text encoding; default: what the response says, else UTF-8."""
+    max_bytes: Size = 8_000_000
+    """A larger response is an error."""
+    redirects: Literal["same-host", "any", "none"] = "same-host"
+    """Which redirects are followed, at most five."""
+    backoff_max: Wait = 300.0
+    """Longest wait after failures; it doubles from `every`. `Retry-After` counts up to an hour."""
+    keep_finals: Keep = 1800.0
+    """How long the result of a game stays after the source has dropped it; 0s: not at all."""
 
     def effective(self) -> Self:
         """Return the settings with defaults that depend on other keys filled in."""
@@ -466,6 +487,98 @@ Replayed = Annotated[
         )
     ),
 ]
+
+
+class NewsFeed(RowMapping, FeedBase):
+    """What `stream` and `push` have in common: documents come by themselves, and are news."""
+
+    every: Period = 0.1
+    """Time between two looks at what came."""
+    stale_after: Wait | None = 30.0
+    """Nothing heard for so long, the feed is stale."""
+    match: Path | None = None
+    """JMESPath on the document; one for which it is not true is heard, and has no rows."""
+    format: Literal["json"] = "json"
+    """What a document is."""
+    rows: Path | None = "[@][]"
+    """JMESPath to a list of rows, or to an object whose members are the rows. Default: the
+    document is a row, or a list of rows."""
+    blanks: Literal["clear", "keep"] | None = "keep"
+    """A field without a value clears what was there, or keeps it."""
+    duplicates: Literal["reject", "merge"] | None = "merge"
+    """A symbol that comes twice in a document: reject the later row, or lay it over the earlier."""
+    missing: Literal["remove", "keep"] | None = "keep"
+    """Rows that a document does not have: remove or keep them."""
+    keep_finals: Keep = 0.0
+    """How long the result of a game stays after a document without it has removed it."""
+
+    @property
+    def listens(self) -> bool:
+        """Always."""
+        return True
+
+    def effective(self) -> Self:
+        """Return the settings with defaults that depend on other keys filled in."""
+        return super().effective().mapping()
+
+
+class StreamFeed(NewsFeed, WebFeed):
+    """Listens to a WebSocket or to Server-Sent Events."""
+
+    kind: Literal["stream"]
+    url: Annotated[Text, Field(pattern=r"^(wss?|https?)://[^/\s]+"), AfterValidator(address)]
+    """ws or wss: a WebSocket; http or https: Server-Sent Events."""
+    subscribe: list[Text] = []
+    """Texts to send as soon as a WebSocket is connected."""
+    event: Text | None = None
+    """Server-Sent Events of this name only; default all."""
+    timeout: Wait = 10.0
+    """Longest time for connecting."""
+    silent_after: Wait = 30.0
+    """Nothing at all heard for so long: connect anew."""
+    max_bytes: Size = 1_000_000
+    """A longer message ends the connection."""
+    backoff_max: Wait = 60.0
+    """Longest wait before connecting anew; it doubles from 1s. `Retry-After` counts to an hour."""
+    empty: Literal["error", "allow"] = "allow"
+    """Whether a document without any row is an error."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text that the source is told."""
+        return *super().texts, *self.subscribe
+
+    @property
+    def sent(self) -> set[str]:
+        """Every value that the source is told and that may be a secret."""
+        told = {part for text in self.subscribe for part in _NO_KEY.split(text)}
+        return super().sent | set(filter(redact.looks_secret, told))
+
+    @property
+    def over_websocket(self) -> bool:
+        """Whether it is a WebSocket, and not Server-Sent Events."""
+        return self.url.startswith("ws")
+
+    @field_validator("subscribe", "event")
+    @classmethod
+    def _as_url_is(cls, value: list[str] | str | None, info: ValidationInfo) -> Any:
+        websocket = str(info.data.get("url", "")).startswith("ws")
+        if value and info.data.get("url") and websocket != (info.field_name == "subscribe"):
+            what = "a WebSocket (ws, wss)" if websocket is False else "events (http, https)"
+            raise rule(f"is only for {what}; see the url")
+        return value
+
+
+class PushFeed(NewsFeed):
+    """Takes what is posted to `/api/feeds/NAME`."""
+
+    kind: Literal["push"]
+    tokens: Annotated[list[Secret], Field(min_length=1)]
+    """Tokens of those who may push; several while one replaces another."""
+    max_bytes: Size = 1_000_000
+    """A longer body, as sent or inflated, is refused."""
+
+
 Simulated = Annotated[
     Annotated[SimulatedPrices, Tag("prices")] | Annotated[SimulatedScores, Tag("scores")],
     Discriminator(
@@ -477,10 +590,12 @@ Simulated = Annotated[
 Feed = Annotated[
     Annotated[Simulated, Tag("simulate")]
     | Annotated[PollFeed, Tag("poll")]
-    | Annotated[Replayed, Tag("replay")],
+    | Annotated[Replayed, Tag("replay")]
+    | Annotated[StreamFeed, Tag("stream")]
+    | Annotated[PushFeed, Tag("push")],
     Discriminator(
         lambda value: _tag(value, "kind", None),
         custom_error_type="kind",
-        custom_error_message="expected simulate, poll or replay",
+        custom_error_message="expected simulate, poll, replay, stream or push",
     ),
 ]

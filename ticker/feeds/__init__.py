@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ticker.diff import Rows
 
@@ -43,17 +44,26 @@ class Reading:
     """When the source asked to be asked again, in seconds from now."""
     ended: bool = False
     """Whether nothing more will come."""
-    quiet: bool = False
-    """Whether nothing was due: nothing is new, and nothing is confirmed."""
+
+
+class Silence(enum.Enum):
+    """The type of NOTHING."""
+
+    NOTHING = "nothing"
+
+
+NOTHING: Final = Silence.NOTHING
+"""Nothing was heard of a source that speaks by itself: no success, no failure, it grows older."""
 
 
 class Feed(Protocol):
     """One source. ``read`` is called again and again, never while it is still running."""
 
-    async def read(self, now: float) -> Reading | None:
+    async def read(self, now: float) -> Reading | Silence | None:
         """Look at the source; ``now`` is in epoch seconds.
 
-        None means that the source confirmed what it said before. Raises FeedError.
+        None means that the source confirmed what it said before, NOTHING that it said nothing at
+        all. Raises FeedError.
         """
 
     def adjust(self, settings: Any) -> None:

@@ -7,9 +7,11 @@ from typing import assert_never
 from ticker import config
 from ticker.feeds import Feed
 from ticker.feeds.poll import PollFeed
+from ticker.feeds.push import PushFeed
 from ticker.feeds.recorded import RecordedFeed
 from ticker.feeds.replay import ReplayFeed
 from ticker.feeds.simulate import SimulatedPriceFeed, SimulatedScoreFeed
+from ticker.feeds.stream import StreamFeed
 
 
 def make(settings: config.Feed) -> Feed:
@@ -25,5 +27,9 @@ def make(settings: config.Feed) -> Feed:
             return ReplayFeed(settings)
         case config.RecordedFeed():
             return RecordedFeed(settings)
+        case config.StreamFeed():
+            return StreamFeed(settings)
+        case config.PushFeed():
+            return PushFeed(settings)
         case _:
             assert_never(settings)

@@ -73,6 +73,8 @@ class Mapper:
         self._rows = reader(self._rows_path)
         self._where = reader(settings.where) if settings.where else None
         self._check = reader(settings.check) if settings.check else None
+        match = getattr(settings, "match", None)
+        self._match = reader(match) if match else None
         self._key_path = settings.key or "symbol"
         self._key = reader(self._key_path)
         self._fields = [
@@ -91,12 +93,39 @@ class Mapper:
 
         Raises MappingError when the document is not what was configured.
         """
-        self._examine(document, symbol)
         mapped = Mapped()
+        count = self.add(document, mapped, before=before, symbol=symbol)
+        self.judge(mapped, count)
+        return mapped
+
+    def matches(self, document: Any) -> bool:
+        """Whether ``document`` is one that has rows. Raises FeedError where ``check`` fails."""
+        self._examine(document, None)
+        if self._match is None:
+            return True
+        try:
+            return _true(self._match(Place(document, None, None, document)))
+        except ValueError:  # what it cannot be applied to is something else
+            return False
+
+    def add(
+        self,
+        document: Any,
+        mapped: Mapped,
+        *,
+        before: Mapping[str, Row],
+        symbol: str | None = None,
+    ) -> int:
+        """Map one more document into ``mapped``, as ``map`` does; return how many rows it has."""
+        self._examine(document, symbol)
         count = 0
         for place in self._places(document, symbol):
             count += 1
             self._map_row(place, count, mapped, before)
+        return count
+
+    def judge(self, mapped: Mapped, count: int) -> None:
+        """Raise FeedError when nothing came of ``count`` rows, and that is not normal."""
         if mapped.rejected and not mapped.rows:
             first = mapped.rejections[0]
             raise FeedError(f"none of {mapped.rejected} rows could be mapped; first: {first}")
@@ -105,7 +134,6 @@ class Mapper:
             raise FeedError(
                 f"{what} at '{self._rows_path}'; if that is normal write `empty: allow`"
             )
-        return mapped
 
     def remembered(self, before: Rows, rows: Rows) -> Rows:
         """Return what blanks of later documents are filled from; bounded as rows are."""

@@ -7,17 +7,10 @@ requests under way; what a source asks for in Retry-After is passed on to the sc
 from __future__ import annotations
 
 import asyncio
-import ssl
-import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from socket import gaierror
 from typing import Any
 from urllib.parse import quote
 
@@ -29,15 +22,10 @@ from ticker.config import PollFeed as PollSettings
 from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode
-from ticker.feeds.mapping import Mapped, Mapper, said
+from ticker.feeds.mapping import Mapped, Mapper
+from ticker.feeds.web import DEFAULT_PORTS, ERROR_BYTES, Body, http_error, in_words, tls
 
 REDIRECT_LIMIT = 5
-ERROR_BYTES = 20_000
-"""So much of an error's page is read: its words are in the beginning."""
-
-RETRY_AFTER_LIMIT = 3600.0
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True)
@@ -183,7 +171,7 @@ class PollFeed:
         if response.status_code == HTTPStatus.NOT_MODIFIED and target.answered:
             return None
         if response.status_code != HTTPStatus.OK:
-            raise _http_error(response, body)
+            raise http_error(response, body)
         # in a thread: a large document must not hold up the viewers
         mapped = await asyncio.to_thread(self._map, target, body, response)
         before = target.rows.keys() | target.refused
@@ -224,7 +212,7 @@ class PollFeed:
         except (TimeoutError, httpx.TimeoutException):
             raise FeedError(f"no answer within {self._settings.deadline:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise FeedError(_words(error)) from None
+            raise FeedError(in_words(error)) from None
 
     def _map(self, target: _Target, body: bytes, response: httpx.Response) -> Mapped:
         encoding = self._settings.encoding or response.charset_encoding
@@ -262,7 +250,7 @@ class PollFeed:
         target = url.join(response.headers["location"])
         allowed = self._settings.redirects
         words = f"HTTP {response.status_code} redirects to {target.scheme}://{target.host}"
-        if target.scheme not in _DEFAULT_PORTS:
+        if target.scheme not in DEFAULT_PORTS:
             raise FeedError(words)
         if allowed == "none" or (allowed == "same-host" and _origin(url) != _origin(target)):
             raise FeedError(f"{words}; `redirects: {allowed}` does not allow it")
@@ -275,22 +263,16 @@ class PollFeed:
         announced = response.headers.get("content-length", "")
         if not fails and announced.isdigit() and int(announced) > limit:
             raise FeedError(f"response of {int(announced):,} bytes; max_bytes is {limit:,}")
-        decompressor = _decompressor(response.headers.get("content-encoding", ""))
-        body = bytearray()
+        body = Body(response.headers.get("content-encoding", ""), limit)
         async for chunk in response.aiter_raw():
             self.received += len(chunk)
-            try:
-                room = limit + 1 - len(body)
-                body += decompressor.decompress(chunk, room) if decompressor else chunk
-            except zlib.error:
-                raise FeedError("content encoding of the response is broken") from None
-            if len(body) > limit:
+            if not body.add(chunk):
                 if fails:
-                    return bytes(body[:limit])
+                    break
                 raise FeedError(f"response of more than {limit:,} bytes, which is max_bytes")
-        if decompressor and body and not decompressor.eof and not fails:
-            raise FeedError("the compressed response breaks off")
-        return bytes(body)
+        if not fails:
+            body.finish()
+        return bytes(body.content[:limit])
 
     def redacted(self, words: str) -> str:
         """Return ``words`` without any value that the config sends to the source."""
@@ -310,81 +292,13 @@ class PollFeed:
             limits=httpx.Limits(max_connections=settings.concurrency),
             follow_redirects=False,
             transport=self._transport,
-            verify=_tls(),
+            verify=tls(),
         )
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Return the one TLS context: reading the certificates takes tens of milliseconds."""
-    return httpx.create_ssl_context()
-
-
-def _decompressor(encoding: str) -> Any:
-    """Return what undoes a content encoding, None for none. Raises FeedError."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(wbits=47)  # gzip or zlib, by its head
-        case _:
-            raise FeedError(f"content encoding '{encoding}' was not asked for")
-
-
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
-
-
-def _http_error(response: httpx.Response, body: bytes) -> FeedError:
-    """Return the error for a status that brings no rows, in the standard's words and its own."""
-    code = response.status_code
-    try:
-        words = f"HTTP {code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        words = f"HTTP {code}"
-    retry_after = retry_seconds(response.headers.get("retry-after"))
-    if retry_after is not None:
-        words += f", asks to wait {retry_after:.0f} s"
-    with suppress(FeedError):
-        words += said(decode.json(body))
-    return FeedError(words, retry_after=retry_after)
-
-
-def retry_seconds(header: str | None) -> float | None:
-    """Return seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
-    if not header:
-        return None
-    try:
-        seconds = float(header) if header.strip().isdigit() else _seconds_until(header)
-    except ValueError:
-        return None
-    return min(max(0.0, seconds), RETRY_AFTER_LIMIT)
-
-
-def _seconds_until(date: str) -> float:
-    moment = parsedate_to_datetime(date)
-    return (moment - datetime.now(UTC if moment.tzinfo else None)).total_seconds()
+    return url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme)
 
 
 def _longest(errors: Sequence[FeedError]) -> float | None:
     return max((e.retry_after for e in errors if e.retry_after is not None), default=None)
-
-
-def _words(error: Exception) -> str:
-    """Return in words why a request got no response; never the URL, which may hold a secret."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"TLS: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {cause.reason or cause}"
-        if isinstance(cause, gaierror):
-            return "host name not found"
-        if isinstance(cause, ConnectionRefusedError):
-            return "connection refused"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.RemoteProtocolError):
-        return f"broken HTTP response: {error}"
-    if isinstance(error, httpx.ConnectError):
-        return "cannot connect"
-    return str(error) or type(error).__name__

@@ -23,9 +23,10 @@ from ticker.config import PollFeed as PollSettings
 from ticker.config import RecordedFeed as Settings
 from ticker.config import RowMapping
 from ticker.errors import FeedError
-from ticker.feeds import Reading
-from ticker.feeds.poll import Heard, PollFeed, retry_seconds
+from ticker.feeds import NOTHING, Reading, Silence
+from ticker.feeds.poll import Heard, PollFeed
 from ticker.feeds.secrets import Secrets
+from ticker.feeds.web import retry_seconds
 
 HEADERS = ("content-type", "etag", "last-modified", "retry-after", "date")
 """What is kept of a response's headers: what rows and errors are made with."""
@@ -83,7 +84,7 @@ class RecordedFeed:
         self._started = self._first = 0.0
         self._over: Reading | FeedError | None = None
 
-    async def read(self, now: float) -> Reading | None:
+    async def read(self, now: float) -> Reading | Silence | None:
         """Return what the next reading gives once it is due; raise its FeedError."""
         if self._over is None:
             if self._readings is None:
@@ -97,7 +98,7 @@ class RecordedFeed:
         if self._over is not None:
             return self._over
         if self._next is None or self._due_in(now) > 0:
-            return Reading(quiet=True)
+            return NOTHING
         due, self._next = self._next, None
         self.at = due[0]["at"] / 1000
         return await self._replay(due, now)
