@@ -20,6 +20,7 @@ LAYERS = [
     {"page", "bundle", "access", "notify"},
     {"app", "api", "admin", "reload"},
     {"server", "tail", "tryout", "load"},
+    {"probe"},
     {"cli"},
     {"__main__"},
 ]

@@ -93,6 +93,19 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         """Say everything at once, for people who run it."""
         return ticker.status()
 
+    @app.get("/api/you")
+    async def you(request: Request, response: Response) -> dict[str, Any]:
+        """Say how this server sees who asks: what proxies in between passed on."""
+        response.headers["cache-control"] = "no-store"
+        address = request.client.host if request.client else ""
+        told = ",".join(request.headers.getlist("x-forwarded-for"))
+        used = address in map(str.strip, told.split(","))
+        return {
+            "address": address,
+            "host": request.headers.get("host"),
+            "forwarded": ("used" if used else "ignored") if told else "absent",
+        }
+
     @app.get("/events", response_model=None)
     async def event_stream(
         board: Annotated[list[str], Query(min_length=1)],
