@@ -23,6 +23,7 @@ LAYERS = [
     {"page", "bundle", "metrics", "notify"},
     {"app", "api", "admin", "reload"},
     {"server", "tail", "tryout", "record", "load", "starter", "top"},
+    {"probe"},
     {"cli"},
     {"__main__"},
 ]

@@ -120,6 +120,19 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         demand(request, feed.settings.tokens, "a token of this feed")
         return await _take_in(feed, request, complete=complete)
 
+    @app.get("/api/you")
+    async def you(request: Request, response: Response) -> dict[str, Any]:
+        """Say how this server sees who asks: what proxies in between passed on."""
+        response.headers["cache-control"] = "no-store"
+        address = ticker.access.address_of(request)
+        told = ",".join(request.headers.getlist("x-forwarded-for"))
+        used = address in map(str.strip, told.split(","))
+        return {
+            "address": address,
+            "host": request.headers.get("host"),
+            "forwarded": ("used" if used else "ignored") if told else "absent",
+        }
+
     @app.get("/events", response_model=None)
     async def event_stream(
         request: Request,

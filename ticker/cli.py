@@ -261,6 +261,23 @@ def load(
 
 
 @app.command()
+def probe(
+    url: Annotated[
+        str, typer.Argument(help="The public address, such as https://ticker.example.com.")
+    ],
+    board: Annotated[str | None, typer.Option(help="Board; default the first.")] = None,
+) -> None:
+    """Say whether the proxies in front of a server let everything through as it should be.
+
+    Exit code 0: they do; 1: something is held back, stripped or open.
+    """
+    from ticker.probe import probe as run
+
+    if not asyncio.run(run(url, board, out)):
+        raise typer.Exit(1)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the config file."""
     sys.stdout.write(json.dumps(configfile.json_schema(), indent=2) + "\n")

@@ -26,14 +26,14 @@ async def follow(url: str, board: str | None, count: int, out: Console, err: Con
 
     Raises TickerError when the first connection cannot be made or the server says not to come back.
     """
-    base = address(url)
-    board = board or await _first_board(base)
+    where = base(url)
+    board = board or await first_board(where)
     place: dict[str, Any] = {}  # epoch and seq, once known
     attempts, seen = 0, 0
     while True:
         try:
             async with connect(
-                _live_url(base, board, place), subprotocols=[_SUBPROTOCOL], max_size=MESSAGE_LIMIT
+                live_url(where, board, place), subprotocols=[SUBPROTOCOL], max_size=MESSAGE_LIMIT
             ) as socket:
                 async for text in socket:
                     attempts = 0
@@ -61,7 +61,7 @@ async def follow(url: str, board: str | None, count: int, out: Console, err: Con
 
 
 FINAL_CODES = int(protocol.CloseCode.BAD_MESSAGE)
-_SUBPROTOCOL: Any = protocol.SUBPROTOCOL
+SUBPROTOCOL: Any = protocol.SUBPROTOCOL
 
 
 def _remember(place: dict[str, Any], message: dict[str, Any]) -> None:
@@ -71,8 +71,8 @@ def _remember(place: dict[str, Any], message: dict[str, Any]) -> None:
         place["seq"] = message["seq"]
 
 
-def address(url: str) -> str:
-    """Return the address of the server that a person means. Raises TickerError."""
+def base(url: str) -> str:
+    """Return the address of a server, without a path. Raises TickerError for another text."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
         raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{url}'")
@@ -80,17 +80,19 @@ def address(url: str) -> str:
     return f"{'https' if secure else 'http'}://{parts.netloc}"
 
 
-def _live_url(base: str, board: str, place: dict[str, Any]) -> str:
+def live_url(where: str, board: str, place: dict[str, Any]) -> str:
+    """Return the address of the live endpoint; ``place`` is an epoch and seq to resume from."""
     query = urlencode({"board": board, **place})
-    return f"{base.replace('http', 'ws', 1)}/ws?{query}"
+    return f"{where.replace('http', 'ws', 1)}/ws?{query}"
 
 
-async def _first_board(base: str) -> str:
+async def first_board(where: str) -> str:
+    """Return the first board of a server. Raises TickerError when it does not answer as one."""
     try:
-        async with httpx.AsyncClient(base_url=base, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=where, timeout=10) as client:
             listed = (await client.get("/api/boards")).raise_for_status().json()
         return str(listed["boards"][0]["name"])
     except (httpx.HTTPError, httpx.InvalidURL, InvalidURI) as error:
-        raise TickerError(f"cannot reach {base}: {error or type(error).__name__}") from None
+        raise TickerError(f"cannot reach {where}: {error or type(error).__name__}") from None
     except (ValueError, LookupError, TypeError):
-        raise TickerError(f"{base} does not answer like a ticker server") from None
+        raise TickerError(f"{where} does not answer like a ticker server") from None

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ticker.errors import TickerError, one_line
 from ticker.quality import Quality
-from ticker.tail import address
+from ticker.tail import base
 
 EVERY_SECONDS = 1.0
 TIMEOUT_SECONDS = 5.0
@@ -102,9 +102,11 @@ async def watch(url: str, token: str | None, out: Console, *, once: bool) -> Non
 
     Raises TickerError for what is no address, and once also when the server does not answer.
     """
-    base = address(url)
+    where = base(url)
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=TIMEOUT_SECONDS) as client:
+    async with httpx.AsyncClient(
+        base_url=where, headers=headers, timeout=TIMEOUT_SECONDS
+    ) as client:
         if once:
             _, shown = await _look(client, None, out.width)
             out.print(shown, soft_wrap=False)
