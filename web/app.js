@@ -309,7 +309,7 @@ async function readBoards(attempt = 0) {
 client.listen((message) => (message === null ? changed(client.state) : received(message)));
 client.follow(window, document, isKiosk ? undefined : () => !alarms?.boards.length);
 for (const name of ["colours", "density", "rate"]) settings.on(name, applySettings);
-for (const name of ["lists", "list", "liveOnly"]) settings.on(name, request);
+for (const name of ["columns", "lists", "list", "liveOnly"]) settings.on(name, request);
 settings.on("alerts", watchAlerts);
 settings.follow(window);
 applySettings();

@@ -134,7 +134,7 @@ export class Client {
     new Attention(this.#clock, (attention) => this.#connection.attend(attention), mayRest).follow(document);
   }
 
-  /** The course of rows before this page was opened; needs `store.ready`. Rejects when it cannot be had. */
+  /** The history of rows before this page was opened; needs `store.ready`. Rejects when it cannot be had. */
   async history(name, symbols, points) {
     const url = new URL(`api/boards/${encodeURIComponent(name)}/history`, this.#page);
     for (const symbol of symbols) url.searchParams.append("symbols", symbol);

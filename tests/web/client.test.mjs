@@ -73,7 +73,7 @@ describe("a watched board", () => {
     await settled();
     assert.deepEqual(sent("subscribe").at(-1), { type: "subscribe", board: "stocks", epoch: "e", seq: 1 });
   });
-  test("has the course of its values", () => {
+  test("has the history of its values", () => {
     const store = live();
     diff(1, 2, { A: { last: 2 } });
     assert.equal(store.series("A").value.at(-1), 2);
