@@ -125,10 +125,12 @@ export class BoardStore {
     this.layout = layout === "scores" ? "scores" : "quotes";
     this.columns = Array.isArray(columns) ? columns.filter((c) => typeof c?.field === "string") : [];
     this.feeds = isMap(feeds) ? feedsOf(feeds) : {};
+    const tracked = this.#trackedField;
     const fields = this.columns.map((column) => column.field);
     this.#trackedField = fields.includes("last")
       ? "last"
       : (this.columns.find((column) => column.kind === "price")?.field ?? "last");
+    if (this.#trackedField !== tracked) this.#series.clear();
 
     const old = this.rows;
     this.rows = new Map();

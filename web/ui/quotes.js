@@ -49,7 +49,8 @@ export class QuotesView {
     open: (symbol) => this.#context.open(symbol),
     star: (symbol) => this.#context.lists.toggle(this.#store.name, symbol),
   });
-  #backlog;
+  #backlog = null;
+  #tracked = ""; // the field whose history it asks for
 
   #columns = null; // as text: what differs is another table
   #columnsAt = -Infinity;
@@ -77,11 +78,6 @@ export class QuotesView {
   /** @param {object} context settings, lists, client, request, now, open, toast: see `app.js` */
   constructor(context) {
     this.#context = context;
-    this.#backlog = new Backlog(
-      (symbols) => this.#history(symbols),
-      (symbol, at, value) => (this.#store.seed(symbol, at, value), context.request()),
-      globalThis,
-    );
     this.element.tabIndex = -1;
     this.element.setAttribute("role", "region");
     this.#table.append(this.#head.cols, this.#head.element, this.#body.element);
@@ -113,6 +109,7 @@ export class QuotesView {
   /** Brings the table to the state of the store; `changed` is what `store.take()` gave. */
   paint(store, changed, now) {
     this.#store = store;
+    if (store.trackedField !== this.#tracked) this.#track(store.trackedField);
     for (const symbol of changed.symbols) {
       if (this.#body.row(symbol)) this.#behind.add(symbol);
       this.#isPeopled ||= store.rows.has(symbol) !== this.#members.has(symbol);
@@ -127,6 +124,17 @@ export class QuotesView {
   filter(text) {
     this.#filter = text.trim().toLowerCase();
     this.#work(performance.now(), true);
+  }
+
+  /** Asks for the history of another field: what is known of the one before says nothing about it. */
+  #track(field) {
+    this.#tracked = field;
+    this.#backlog?.end();
+    this.#backlog = new Backlog(
+      (symbols) => this.#history(symbols),
+      (symbol, at, value) => (this.#store.seed(symbol, at, value), this.#context.request()),
+      globalThis,
+    );
   }
 
   /** Follows what the board and the viewer want to see; returns whether rows are to be ordered anew. */
