@@ -10,7 +10,7 @@ import { Lists } from "./core/lists.js";
 import { NOT_ALLOWED, backoff } from "./core/protocol.js";
 import * as route from "./core/route.js";
 import { RATES, Settings } from "./core/settings.js";
-import { ACCESS, ACCESS_ADVICE, absentWords, announcement, emptyWords, rateWords } from "./core/words.js";
+import { ACCESS, ACCESS_ADVICE, absentAdvice, absentWords, announcement, emptyWords, rateWords } from "./core/words.js";
 import { Announcer } from "./ui/announcer.js";
 import { mark, write, writeCut } from "./ui/dom.js";
 import { Feeds } from "./ui/feeds.js";
@@ -117,7 +117,7 @@ function request() {
 function paint(now) {
   frame = 0;
   if (current?.ready) paintRows(now);
-  else if (isShut()) write(ui.empty, ACCESS_ADVICE);
+  else if (advice()) write(ui.empty, advice());
   offerOthers();
   status.paint(current, isShut() ? ACCESS : problem, isAbsent ? "offline" : "closed");
   notices.paint(current?.name);
@@ -158,21 +158,25 @@ function paintEmptiness() {
   else if (visible === 0 && toolbar.filter.trim()) words = `No ${noun} matches “${toolbar.filter.trim()}”`;
   else if (visible === 0) words = `No ${noun} is in what is chosen above`;
   else if (!hasColumns) words = "This board has no columns";
-  if (isAbsent) words = problem;
-  if (isShut()) words = ACCESS_ADVICE;
-  write(ui.empty, words);
+  write(ui.empty, advice() || words);
   ui.content.hidden = visible === 0;
 }
 
 const isShut = () => isRefused || client.state.code === NOT_ALLOWED;
 
+/** What to do about it when there is nothing to see; "" where there is. */
+function advice() {
+  if (isShut()) return ACCESS_ADVICE;
+  return isAbsent ? absentAdvice(nav.entries.some(({ name }) => name !== current.name)) : "";
+}
+
 /** Where there is no such board, or no longer, the others are a click away. */
 function offerOthers() {
   ui.others.hidden = !isAbsent;
-  const key = isAbsent ? JSON.stringify([route.parse(location).board, nav.entries]) : "";
+  const key = isAbsent ? JSON.stringify([current.name, nav.entries]) : "";
   if (key === offered) return;
   offered = key;
-  ui.others.replaceChildren(...(isAbsent ? nav.others(current?.name) : []));
+  ui.others.replaceChildren(...(isAbsent ? nav.others(current.name) : []));
 }
 
 /** Shows the board and the row that the address names. */
@@ -201,7 +205,7 @@ function show(name, filter) {
   drawer?.close();
   status.shown(null);
   ui.content.replaceChildren();
-  write(ui.empty, problem);
+  write(ui.empty, "");
   toolbar.clear(filter);
   keepFilter(filter);
 }

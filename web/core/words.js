@@ -61,6 +61,10 @@ export const ACCESS_ADVICE =
 export const absentWords = (board, wasThere) =>
   wasThere ? `The board ${board} is no longer there` : `There is no board named ${board}`;
 
+/** What becomes of a board that is not there. */
+export const absentAdvice = (hasOthers) =>
+  `It is shown as soon as it is there${hasOthers ? "; meanwhile there are others" : ""}`;
+
 /** How often updates come. */
 export const rateWords = (rate) => (rate === "live" ? "Live" : `Live, every ${rate} s`);
 
