@@ -343,7 +343,7 @@ function readBoardsSoon(attempt = 0) {
 async function readBoards(attempt = 0) {
   try {
     const response = await client.get("api/boards");
-    if (isRefusal(response.status) && client.state.kind !== "live") return shut();
+    if (isRefusal(response.status)) return client.state.kind === "live" ? undefined : shut();
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const { boards } = await response.json();
     nav.list(boards.map(({ name, title }) => ({ name, title: title || name })));

@@ -304,6 +304,20 @@ def test_without_access_the_page_says_so_once(
     complaints.clear()  # the browser tells of each refused request
 
 
+def test_a_wall_without_access_says_so_once(page: Page, server: ScriptedServer) -> None:
+    """It turns no page, which would connect again, and does not load itself again."""
+    page.clock.install()
+    page.goto(f"{SITE}?kiosk&seconds=5")
+    expect(page.locator(".wall-title")).to_have_text("US stocks", timeout=SOON)
+    server.refusal = 4501
+    server.close(4501)
+    expect(page.locator(".wall-words")).to_have_text(re.compile("^Access is needed"))
+    page.clock.run_for(120_000)
+    expect(page.locator(".wall-words")).to_have_text(re.compile("^Access is needed"))
+    assert len(server.links) == 1
+    assert [path for path, _ in server.asked].count("") == 1
+
+
 def test_a_token_that_ends_leaves_rows_that_look_old(
     dashboard: Page, server: ScriptedServer
 ) -> None:

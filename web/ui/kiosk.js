@@ -109,7 +109,8 @@ class Kiosk {
   #tick() {
     const now = performance.now();
     const boards = this.#boards;
-    const isDue = now - this.#turnedAt >= this.#wanted.seconds * 1_000 && !this.#isHeld;
+    const isStill = this.#isHeld || this.#dashboard.isShut(); // to turn is to connect
+    const isDue = now - this.#turnedAt >= this.#wanted.seconds * 1_000 && !isStill;
     if (boards.length > 0 && (isDue || !boards.includes(this.#turn?.board))) this.#turnTo(boards, now);
     this.#write();
     this.#fit();
