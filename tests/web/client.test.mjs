@@ -301,10 +301,10 @@ describe("boards", () => {
   test("whose snapshot comes unasked begin anew", () => {
     const store = live();
     store.take();
-    snapshot({ B: { bid: 7 } }, { epoch: "f", seq: 0, columns: [{ field: "bid", kind: "price" }], title: "New" });
-    assert.deepEqual([store.title, store.trackedField, [...store.rows.keys()]], ["New", "bid", ["B"]]);
+    snapshot({ A: { bid: 9 }, B: { bid: 7 } }, { epoch: "f", seq: 0, columns: [{ field: "bid", kind: "price" }], title: "New" });
+    assert.deepEqual([store.title, store.trackedField, [...store.rows.keys()]], ["New", "bid", ["A", "B"]]);
     assert.deepEqual(store.take(), { reset: true, symbols: new Set(["A", "B"]) });
-    assert.deepEqual([store.series("A"), store.series("B").value], [undefined, [7]]);
+    assert.deepEqual([store.series("A").value, store.series("B").value], [[9], [7]]);
     diff(0, 1, { B: { bid: 8 } });
     assert.equal(store.rows.get("B").bid, 8);
   });

@@ -24,7 +24,7 @@ class ScriptedServer:
 
     ``boards`` are titles by name; ``answers`` are status and document by path; ``sent`` are the
     messages of the viewer, ``links`` the addresses of its connections, ``asked`` its requests by
-    path with their headers.
+    path with their headers, ``histories`` the queries of those for the past of rows.
     """
 
     def __init__(self, page: Page, boards: dict[str, str]) -> None:
@@ -35,6 +35,7 @@ class ScriptedServer:
         self.sent: list[dict[str, Any]] = []
         self.links: list[str] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.histories: list[str] = []
         self._epochs = 0
         self._socket: WebSocketRoute | None = None
         page.route(SITE + "**", self._answer)
@@ -76,6 +77,7 @@ class ScriptedServer:
             boards = [{"name": name, "title": title} for name, title in self.boards.items()]
             route.fulfill(json={"boards": boards})
         elif path.endswith("/history"):
+            self.histories.append(urlsplit(request.url).query)
             route.fulfill(json={"rows": {}})
         elif file.is_file():
             route.fulfill(path=file, headers=headers)

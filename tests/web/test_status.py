@@ -12,11 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .axe import axe_core, found
-from .conftest import Complaints
+from .conftest import Complaints, RunningServer
 from .scripted import SITE, ScriptedServer
-from .test_page import OVERFLOW, show
+from .test_page import OVERFLOW, PRICES, run_stocks, show
 
 NewPage = Callable[..., Page]
+Serve = Callable[..., RunningServer]
 
 NOW = 1_763_629_000_123
 MINUTE = 60_000
@@ -217,6 +218,14 @@ def test_a_server_that_does_not_tell_is_not_well(
     page.clock.run_for(5_000)
     expect(verdict(page)).to_have_text("All is well")
     complaints.clear()  # the browser tells of each refused request
+
+
+def test_a_server_has_it_among_its_files(serve: Serve, page: Page, complaints: Complaints) -> None:
+    """At its short address, as it is sent: joined, minified, below the server's own policy."""
+    page.goto(f"{run_stocks(serve, PRICES).url}status")
+    expect(page.locator("#verdict")).to_have_attribute("data-kind", re.compile("."))
+    assert page.locator("script[src*='/static/']").count() == 1
+    complaints[:] = [words for words in complaints if "404" not in words]
 
 
 def test_it_fits_a_phone(new_page: NewPage) -> None:
