@@ -22,7 +22,7 @@ TALL = 2_500
 SCROLL_PX = 12_000
 SCROLL_PX_PER_SECOND = 3_000
 FILL_SECONDS = 60
-"""Until courses and caches are as long as they ever get."""
+"""Until histories and caches are as long as they ever get."""
 SAMPLE_SECONDS = 10
 
 # every row that the page shows has the price that the server has

@@ -3,17 +3,19 @@
  * @module app
  */
 import { Client } from "./client.js";
+import { isRefusal, takeToken } from "./core/access.js";
 import * as format from "./core/format.js";
 import { command } from "./core/keys.js";
 import { Lists } from "./core/lists.js";
-import { backoff } from "./core/protocol.js";
+import { NOT_ALLOWED, backoff } from "./core/protocol.js";
 import * as route from "./core/route.js";
 import { RATES, Settings } from "./core/settings.js";
-import { announcement, emptyWords, rateWords } from "./core/words.js";
+import { ACCESS, ACCESS_ADVICE, absentAdvice, absentWords, announcement, emptyWords, rateWords } from "./core/words.js";
 import { Announcer } from "./ui/announcer.js";
 import { mark, write, writeCut } from "./ui/dom.js";
 import { Feeds } from "./ui/feeds.js";
 import { Nav } from "./ui/nav.js";
+import { NoticeBar } from "./ui/notices.js";
 import { QuotesView } from "./ui/quotes.js";
 import { Status } from "./ui/status.js";
 import { Toolbar } from "./ui/toolbar.js";
@@ -24,14 +26,17 @@ const PAINT_MS = 1_000;
 /** The address follows the filter after this pause in typing: browsers bound how often it may change. */
 const ADDRESS_MS = 400;
 
+/** As after so many failures: up to half a minute from one look to the next. */
+const SELDOM = 5;
+
 const VIEWS = { quotes: QuotesView }; // score cards are loaded where there are any
 const isKiosk = new URLSearchParams(location.search).has("kiosk");
 const at = (id) => document.getElementById(id);
-const ui = { content: at("content"), empty: at("empty"), notice: at("notice"), title: at("title") };
+const ui = { content: at("content"), empty: at("empty"), notice: at("notice"), others: at("others"), title: at("title") };
 
 const settings = new Settings(() => localStorage);
 const lists = new Lists(settings, toast);
-const client = new Client(document.baseURI);
+const client = new Client(document.baseURI, { token: takeToken(window, () => sessionStorage) });
 const announcer = new Announcer(at("announcer"), window);
 const context = {
   settings,
@@ -48,6 +53,7 @@ const context = {
 };
 const nav = new Nav(at("boards"));
 const status = new Status(document, client, settings);
+const notices = new NoticeBar(at("warnings"), at("notices"), context, () => sessionStorage);
 const feeds = new Feeds(at("notes"), at("feeds"), context);
 const toolbar = new Toolbar(document, context, { filter, view: () => openDialog("view-dialog", current, view) });
 
@@ -57,20 +63,35 @@ let drawer = null;
 let alarms = null;
 let opening = ""; // the symbol whose drawer the address asks for
 let problem = "";
+let isAbsent = false; // the problem is that there is no such board
+let isRefused = false; // the server wants a token that this page does not have
+let offered = "";
 let lastKind = "idle";
 let frame = 0;
 let addressTimer = 0;
+let boardsTimer = 0;
 
 /** Takes note of what the server says beside the rows. */
 function received(message) {
   if (message.type === "welcome") welcomed(message);
+  if (message.type === "boards" && nav.names(message.boards)) readBoardsSoon();
+  if (message.type === "snapshot") nav.rename(message.board, message.title);
   const isHere = message.board === undefined || message.board === current?.name;
-  if (message.type === "error" && isHere) problem = message.code === "unknown_board" ? unknown(message.board) : format.text(message.message);
-  if ((message.type === "snapshot" || message.type === "diff") && isHere) problem = "";
+  if (message.type === "error" && isHere) refused(message);
+  if ((message.type === "snapshot" || message.type === "diff") && isHere) allIsWell();
   request();
 }
 
-const unknown = (board) => `There is no board named ${board}`;
+function refused({ code, message }) {
+  isAbsent = code === "unknown_board" && current !== null;
+  problem = isAbsent ? absentWords(current.title, current.ready) : format.text(message);
+  if (isAbsent && current.ready) announcer.say(problem);
+}
+
+function allIsWell() {
+  problem = "";
+  isAbsent = false;
+}
 
 function welcomed({ boards, page }) {
   if (nav.names(boards)) readBoards(); // their titles are not in the welcome
@@ -82,7 +103,7 @@ function welcomed({ boards, page }) {
 function changed(state) {
   const kind = state.kind === "live" && state.paused ? "paused" : state.kind;
   if (kind !== lastKind && kind !== "connecting" && kind !== "idle") {
-    if (!(kind === "live" && lastKind === "idle")) announcer.say(announcement(kind, state.why));
+    if (!(kind === "live" && lastKind === "idle")) announcer.say(announcement(kind, state));
     lastKind = kind;
   }
   request();
@@ -96,7 +117,10 @@ function request() {
 function paint(now) {
   frame = 0;
   if (current?.ready) paintRows(now);
-  status.paint(current, problem);
+  else if (advice()) write(ui.empty, advice());
+  offerOthers();
+  status.paint(current, isShut() ? ACCESS : problem, isAbsent ? "offline" : "closed");
+  notices.paint(current?.name);
   toolbar.paint(current, view);
   feeds.paint(current);
   const title = current?.title ?? "Boards";
@@ -134,8 +158,25 @@ function paintEmptiness() {
   else if (visible === 0 && toolbar.filter.trim()) words = `No ${noun} matches “${toolbar.filter.trim()}”`;
   else if (visible === 0) words = `No ${noun} is in what is chosen above`;
   else if (!hasColumns) words = "This board has no columns";
-  write(ui.empty, words);
+  write(ui.empty, advice() || words);
   ui.content.hidden = visible === 0;
+}
+
+const isShut = () => isRefused || client.state.code === NOT_ALLOWED;
+
+/** What to do about it when there is nothing to see; "" where there is. */
+function advice() {
+  if (isShut()) return ACCESS_ADVICE;
+  return isAbsent ? absentAdvice(nav.entries.some(({ name }) => name !== current.name)) : "";
+}
+
+/** Where there is no such board, or no longer, the others are a click away. */
+function offerOthers() {
+  ui.others.hidden = !isAbsent;
+  const key = isAbsent ? JSON.stringify([current.name, nav.entries]) : "";
+  if (key === offered) return;
+  offered = key;
+  ui.others.replaceChildren(...(isAbsent ? nav.others(current.name) : []));
 }
 
 /** Shows the board and the row that the address names. */
@@ -153,9 +194,10 @@ function follow() {
 
 function show(name, filter) {
   const before = current?.name;
-  problem = nav.knows(name) ? "" : unknown(name);
-  current = nav.knows(name) ? client.watch(name) : null;
-  current?.touch();
+  isAbsent = !nav.knows(name);
+  problem = isAbsent ? absentWords(name, false) : "";
+  current = client.watch(name); // also one that is not there: it may come
+  current.touch();
   if (before !== undefined && !alarms?.boards.includes(before)) client.unwatch(before);
   client.resume(); // a board is chosen in order to be seen
   view = null;
@@ -291,25 +333,41 @@ function applySettings() {
   request();
 }
 
+/** Names are known at once; with their titles all viewers need not come at one moment. */
+function readBoardsSoon(attempt = 0) {
+  clearTimeout(boardsTimer);
+  boardsTimer = setTimeout(() => readBoards(attempt), backoff(attempt, Math.random()));
+}
+
 /** Reads the list of boards with their titles; until that works, a board named by the address is shown anyway. */
 async function readBoards(attempt = 0) {
   try {
-    const response = await fetch("api/boards");
+    const response = await client.get("api/boards");
+    if (isRefusal(response.status)) return client.state.kind === "live" ? undefined : shut();
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const { boards } = await response.json();
     nav.list(boards.map(({ name, title }) => ({ name, title: title || name })));
     if (boards.length === 0) write(ui.empty, "No boards are configured");
+    if (boards.length === 0) readBoardsSoon(SELDOM); // there is no connection that would tell
   } catch {
-    setTimeout(() => readBoards(attempt + 1), backoff(attempt, Math.random()));
+    readBoardsSoon(attempt + 1);
     if (current === null) write(ui.empty, "The list of boards cannot be read – trying again");
   }
-  follow();
+  if (current === null) follow();
+}
+
+/** Without access nothing is asked any more: a new link leads to a new page. */
+function shut() {
+  isRefused = true;
+  for (const name of client.watched) client.unwatch(name);
+  announcer.say(ACCESS_ADVICE);
+  request();
 }
 
 client.listen((message) => (message === null ? changed(client.state) : received(message)));
 client.follow(window, document, isKiosk ? undefined : () => !alarms?.boards.length);
 for (const name of ["colours", "density", "rate"]) settings.on(name, applySettings);
-for (const name of ["lists", "list", "liveOnly"]) settings.on(name, request);
+for (const name of ["columns", "lists", "list", "liveOnly"]) settings.on(name, request);
 settings.on("alerts", watchAlerts);
 settings.follow(window);
 applySettings();
@@ -327,5 +385,5 @@ if (isKiosk) {
     history.replaceState(null, "", `${location.pathname}${location.search}${route.hash(board)}`);
     follow();
   };
-  load("kiosk").then((part) => part?.start(context, { show: showOnWall, boards: () => nav.entries.map(({ name }) => name) }));
+  load("kiosk").then((part) => part?.start(context, { show: showOnWall, boards: () => nav.entries.map(({ name }) => name), isShut }));
 }

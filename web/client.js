@@ -13,7 +13,9 @@
 import { Attention } from "./core/attention.js";
 import { Connection } from "./core/connection.js";
 import { Latency } from "./core/latency.js";
+import { Notices } from "./core/notices.js";
 import { BoardStore } from "./core/store.js";
+import { Token } from "./core/token.js";
 
 /** Between two pings, which keep what is known of the clocks true. */
 const PING_MS = 15_000;
@@ -40,20 +42,26 @@ export class Client {
   #offset = null; // of the server's clock: what an earlier link has told holds until this one tells it anew
   #stores = new Map(); // of the boards watched so far: coming back to one resumes it; at most one per board
   #watched = new Set();
+  #boards = null;
   #viewers = new Map();
+  #notices = new Notices();
+  #token;
   #listeners = new Set();
   #askedAt = null; // a ping without an answer yet
   #pingedAt = -Infinity;
 
   /**
    * @param {string} page address of the server, "/" at its end
-   * @param {object} outside what a test replaces: WebSocket, clock, random, report
+   * @param {object} options
+   * @param {string|(() => string|null|Promise<string|null>)} options.token lets the viewer in, or gives what does
+   * @param options.WebSocket what a test replaces, as are clock, random and report
    */
-  constructor(page, outside = {}) {
+  constructor(page, { token = null, ...outside } = {}) {
     const { WebSocket, clock, random, report } = { ...BROWSER, ...outside };
     this.#page = page;
     this.#clock = clock;
     this.#report = report;
+    this.#token = new Token(token, this, clock, (renewed) => this.#connection.renew(renewed));
     this.#connection = new Connection({
       page,
       WebSocket,
@@ -61,6 +69,7 @@ export class Client {
       random,
       receive: (message) => this.#receive(message),
       changed: () => this.#tell(null),
+      token: this.#token,
     });
   }
 
@@ -81,6 +90,16 @@ export class Client {
 
   get watched() {
     return [...this.#watched];
+  }
+
+  /** The names of the boards there are now; null before the server has told them. */
+  get boards() {
+    return this.#boards;
+  }
+
+  /** What operators tell the viewers of a board, warnings first: see `core/notices.js`. */
+  notices(name = null) {
+    return this.#notices.valid(name, this.knowsClock ? this.now() : null, this.#clock.now());
   }
 
   /** Calls `heard` after every message, with it, and after every change of the state, with null. */
@@ -134,14 +153,22 @@ export class Client {
     new Attention(this.#clock, (attention) => this.#connection.attend(attention), mayRest).follow(document);
   }
 
-  /** The course of rows before this page was opened; needs `store.ready`. Rejects when it cannot be had. */
+  /** The history of rows before this page was opened; needs `store.ready`. Rejects when it cannot be had. */
   async history(name, symbols, points) {
     const url = new URL(`api/boards/${encodeURIComponent(name)}/history`, this.#page);
     for (const symbol of symbols) url.searchParams.append("symbols", symbol);
     url.searchParams.set("points", points);
-    const response = await fetch(url);
+    const response = await this.get(url);
     if (!response.ok) throw new Error(`history of ${name}: HTTP ${response.status}`);
     return (await response.json()).rows;
+  }
+
+  /** Fetches an address of the server, with the token where there is one. */
+  async get(path) {
+    const url = new URL(path, this.#page);
+    const token = this.#token.value ?? (await this.#token.ask());
+    const isOwn = url.origin === new URL(this.#page).origin; // nobody else may see the token
+    return fetch(url, isOwn && token !== null ? { headers: { authorization: `Bearer ${token}` } } : {});
   }
 
   /** Ends everything. */
@@ -154,6 +181,8 @@ export class Client {
   #receive(message) {
     const now = this.#clock.now();
     if (message.type === "welcome") this.#welcomed(message);
+    if (message.type === "boards") this.#boards = message.boards;
+    this.#notices.hear(message, now);
     if (message.type === "viewers") this.#viewers.set(message.board, message.viewers);
     if (message.type === "pong" && this.#askedAt !== null) this.#ponged(message.at, now);
     if (this.#askedAt === null && now - this.#pingedAt >= PING_MS) this.#ping(now);
@@ -176,11 +205,13 @@ export class Client {
   #ponged(at, now) {
     this.latency.pinged(this.#askedAt, now, at);
     this.#offset = this.latency.offset;
+    this.#token.plan();
     this.#askedAt = null;
   }
 
   #welcomed(message) {
     this.welcome = message;
+    this.#boards = Array.isArray(message.boards) ? message.boards : this.#boards;
     this.#viewers.clear();
     this.latency.clear();
     this.#ping(this.#clock.now());

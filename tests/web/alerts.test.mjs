@@ -74,7 +74,7 @@ describe("a game", () => {
 
   test("tells start, scores and end, each once, also after a reload", () => {
     follow(undefined, undefined, { status: "scheduled", clock: undefined });
-    const course = [
+    const steps = [
       [undefined, undefined, { status: "scheduled" }],
       [0, 0, { clock: "1'" }],
       [0, 0, { clock: "2'" }],
@@ -84,7 +84,7 @@ describe("a game", () => {
       [2, 1, { status: "final" }],
       [2, 1, { status: "final" }],
     ];
-    const all = course.flatMap((args) => {
+    const all = steps.flatMap((args) => {
       alerts = again();
       return tell(...args);
     });

@@ -5,16 +5,16 @@ import { setImmediate as settled } from "node:timers/promises";
 import { Backlog } from "../../web/core/backlog.js";
 import { FakeClock } from "./fakes.mjs";
 
-const COURSE = { at: [1, 2], value: [3, null] };
+const HISTORY = { at: [1, 2], value: [3, null] };
 
-/** A server that knows the course of every row, or fails as often as it is told. */
+/** A server that knows the history of every row, or fails as often as it is told. */
 class ScriptedHistory {
   asked = [];
   failures = 0;
   ask = async (symbols) => {
     this.asked.push(symbols);
     if (this.failures-- > 0) throw new Error("HTTP 404");
-    return Object.fromEntries(symbols.map((symbol) => [symbol, COURSE]));
+    return Object.fromEntries(symbols.map((symbol) => [symbol, HISTORY]));
   };
 }
 
@@ -66,7 +66,7 @@ test("a server that fails is asked again after a pause, and then left alone", as
   assert.equal(clock.pending, 0);
   assert.deepEqual(taken, []);
 });
-test("after a failure a later attempt brings the course", async () => {
+test("after a failure a later attempt brings the history", async () => {
   const { backlog, server, clock, taken } = opened();
   server.failures = 1;
   backlog.want(["A"]);
@@ -75,7 +75,7 @@ test("after a failure a later attempt brings the course", async () => {
   await settled();
   assert.equal(taken.length, 1);
 });
-test("an answer that is no course is not taken", async () => {
+test("an answer that is no history is not taken", async () => {
   const taken = [];
   const odd = { A: null, B: { at: [1], value: [] }, C: { at: 1, value: 2 } };
   new Backlog(async () => odd, (symbol) => taken.push(symbol), new FakeClock()).want(["A", "B", "C", "__proto__"]);

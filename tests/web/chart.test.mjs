@@ -8,7 +8,7 @@ const START = Date.UTC(2026, 0, 5, 9, 30);
 const series = (...value) => ({ at: value.map((_, i) => START + i * MINUTE), value });
 const write = (value) => value.toFixed(2);
 
-test("all of a course is shown, and its last value holds until the rows are known", () => {
+test("all of a history is shown, and its last value holds until the rows are known", () => {
   const part = cut(series(1, 3, 2), Infinity, START + 5 * MINUTE);
   assert.deepEqual(part.at, [0, 1, 2, 5].map((i) => START + i * MINUTE));
   assert.deepEqual(part.value, [1, 3, 2, 2]);
@@ -26,10 +26,10 @@ test("what is not known stays a gap, at both ends of a range, too", () => {
   assert.deepEqual(cut(series(null, 2, null), Infinity, START + 4 * MINUTE).value, [null, 2, null, null]);
   assert.equal(cut(series(1, null), MINUTE, START + 9 * MINUTE).first, null);
 });
-test("an empty course is one", () => {
+test("an empty history is one", () => {
   assert.deepEqual(cut({ at: [], value: [] }, Infinity, null).at, []);
 });
-test("a course has a length, though it is of one moment", () => {
+test("a history has a length, though it is of one moment", () => {
   const { from, until } = cut(series(1), Infinity, START);
   assert.ok(until > from);
 });
@@ -70,7 +70,7 @@ test("a time finds the point that held then", () => {
 test("the picture is told in words", () => {
   assert.match(words("AAPL", cut(series(null, 2, 3, 1), Infinity, START + 3 * MINUTE), write),
     /^AAPL since \d\d:\d\d: from 2\.00 to 1\.00, low 1\.00, high 3\.00$/);
-  assert.equal(words("AAPL", cut(series(null), Infinity, START), write), "AAPL: no course yet");
+  assert.equal(words("AAPL", cut(series(null), Infinity, START), write), "AAPL: no history yet");
 });
 test("a point is told in words", () => {
   assert.match(pointWords(START, 2, write), /^\d\d:\d\d:\d\d: 2\.00$/);

@@ -73,7 +73,7 @@ describe("a watched board", () => {
     await settled();
     assert.deepEqual(sent("subscribe").at(-1), { type: "subscribe", board: "stocks", epoch: "e", seq: 1 });
   });
-  test("has the course of its values", () => {
+  test("has the history of its values", () => {
     const store = live();
     diff(1, 2, { A: { last: 2 } });
     assert.equal(store.series("A").value.at(-1), 2);
@@ -201,6 +201,122 @@ test("history asks for symbols and points, and rejects where there is none", asy
   assert.deepEqual(await client.history("my board", ["A", "B&C"], 60), { A: { at: [1], value: [2] } });
   assert.equal(asked[0], "http://host:8000/api/boards/my%20board/history?symbols=A&symbols=B%26C&points=60");
   await assert.rejects(client.history("stocks", ["A"], 60), /history of stocks: HTTP 404/);
+});
+
+describe("a token", () => {
+  const made = (token) => new Client("http://host:8000/", { WebSocket: ScriptedWebSocket, clock, random: () => 0.5, token });
+  const token = () => socket().url.searchParams.get("token");
+
+  test("that is a text goes to the socket at once, and to HTTP of this server alone", async (t) => {
+    const asked = [];
+    t.mock.method(globalThis, "fetch", async (url, options) => asked.push([String(url), options.headers?.authorization]));
+    const mine = made("abc");
+    mine.watch("stocks");
+    assert.equal(token(), "abc");
+    await mine.get("api/boards");
+    await mine.get("http://elsewhere/api/boards");
+    assert.deepEqual(asked, [["http://host:8000/api/boards", "Bearer abc"], ["http://elsewhere/api/boards", undefined]]);
+  });
+  test("is asked for before each link", async () => {
+    let count = 0;
+    made(async () => `t${++count}`).watch("stocks");
+    assert.equal(ScriptedWebSocket.opened.length, 0);
+    await settled();
+    assert.equal(token(), "t1");
+    socket().accept();
+    socket().end(4003);
+    clock.advance(1_000);
+    await settled();
+    assert.equal(token(), "t2");
+  });
+  test("that cannot be had is waited for", async () => {
+    let isThere = false;
+    const mine = made(async () => {
+      if (!isThere) throw new Error("signed out");
+      return "t";
+    });
+    mine.watch("stocks");
+    await settled();
+    assert.deepEqual([mine.state.kind, mine.state.why], ["waiting", "no token could be had"]);
+    isThere = true;
+    clock.advance(1_000);
+    await settled();
+    assert.equal(token(), "t");
+  });
+  test("that never comes is given up like an opening that leads to nothing", async () => {
+    const mine = made(() => new Promise(() => {}));
+    mine.watch("stocks");
+    clock.advance(12_500);
+    assert.equal(mine.state.kind, "waiting");
+  });
+  test("that comes when nothing is watched any more opens nothing", async () => {
+    const mine = made(async () => "t");
+    mine.watch("stocks");
+    mine.unwatch("stocks");
+    await settled();
+    assert.equal(ScriptedWebSocket.opened.length, 0);
+  });
+  test("is renewed on the open link before it ends, again and again", async () => {
+    let count = 0;
+    made(() => `t${++count}`).watch("stocks");
+    await settled();
+    socket().accept({ until: clock.time + 10_000, heartbeat: 600 });
+    clock.advance(9_000);
+    await settled();
+    assert.deepEqual(sent("token"), [{ type: "token", token: "t2" }]);
+    socket().say({ type: "token", until: clock.time + 10_000 });
+    clock.advance(9_000);
+    await settled();
+    assert.deepEqual(sent("token").at(-1), { type: "token", token: "t3" });
+    assert.equal(ScriptedWebSocket.opened.length, 1);
+  });
+  test("that is refused for good is told with the code, and nothing is tried again", async () => {
+    const mine = made(async () => "old");
+    mine.watch("stocks");
+    await settled();
+    socket().accept();
+    socket().end(4501);
+    clock.advance(600_000);
+    await settled();
+    assert.deepEqual([mine.state.kind, mine.state.code, ScriptedWebSocket.opened.length], ["closed", 4501, 1]);
+  });
+});
+
+describe("boards", () => {
+  test("that come and go are known by name", () => {
+    assert.equal(client.boards, null);
+    live();
+    assert.deepEqual(client.boards, ["stocks"]);
+    socket().say({ type: "boards", boards: ["stocks", "games"] });
+    assert.deepEqual(client.boards, ["stocks", "games"]);
+  });
+  test("that were removed are asked for again when they are back, once", () => {
+    live();
+    socket().say({ type: "error", code: "unknown_board", board: "stocks", message: "removed" });
+    socket().say({ type: "boards", boards: ["games"] });
+    assert.equal(sent("subscribe").length, 0);
+    for (let i = 0; i < 2; i++) socket().say({ type: "boards", boards: ["games", "stocks"] });
+    assert.deepEqual(sent("subscribe"), [{ type: "subscribe", board: "stocks", epoch: "e", seq: 1 }]);
+  });
+  test("whose snapshot comes unasked begin anew", () => {
+    const store = live();
+    store.take();
+    snapshot({ A: { bid: 9 }, B: { bid: 7 } }, { epoch: "f", seq: 0, columns: [{ field: "bid", kind: "price" }], title: "New" });
+    assert.deepEqual([store.title, store.trackedField, [...store.rows.keys()]], ["New", "bid", ["A", "B"]]);
+    assert.deepEqual(store.take(), { reset: true, symbols: new Set(["A", "B"]) });
+    assert.deepEqual([store.series("A").value, store.series("B").value], [[9], [7]]);
+    diff(0, 1, { B: { bid: 8 } });
+    assert.equal(store.rows.get("B").bid, 8);
+  });
+});
+
+test("notices are known until their time is over on the server", () => {
+  live();
+  socket().say({ type: "pong", at: clock.time + 3_600_000 });
+  socket().say({ type: "notice", id: "n", text: "soon over", until: clock.time + 3_600_001 });
+  assert.deepEqual(client.notices().map(({ text }) => text), ["soon over"]);
+  clock.advance(1);
+  assert.deepEqual(client.notices(), []);
 });
 
 test("after close nothing is open, waits or is told", () => {

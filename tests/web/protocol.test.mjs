@@ -15,6 +15,10 @@ describe("parse", () => {
     { type: "error", code: "unknown_board", message: "no" },
     { type: "goodbye", code: 4000, retry: [0, 30] },
     { type: "pong", at: 1 },
+    { type: "boards", boards: ["stocks", "crypto"] },
+    { type: "notice", id: "ab12", text: "Maintenance at 18:00", level: "info", at: 1, until: 2 },
+    { type: "notice", id: "ab12", text: null },
+    { type: "token", until: 1 },
   ];
   for (const value of good) {
     test(`reads a ${value.type}`, () => assert.deepEqual(parse(text(value)), value));
@@ -34,6 +38,10 @@ describe("parse", () => {
     "a diff with a negative seq": text({ type: "diff", board: "b", prev: -1, seq: 2, rows: {} }),
     "a diff without prev": text({ type: "diff", board: "b", seq: 2, rows: {} }),
     "a welcome without its version": text({ type: "welcome" }),
+    "boards without names": text({ type: "boards", boards: [1] }),
+    "a notice without an id": text({ type: "notice", text: "x" }),
+    "a notice whose text is none": text({ type: "notice", id: "a", text: ["x"] }),
+    "a token whose end is text": text({ type: "token", until: "soon" }),
     "a status without feeds": text({ type: "status", board: "b" }),
   };
   for (const [name, value] of Object.entries(bad)) {
@@ -66,6 +74,9 @@ describe("address", () => {
   test("carries epoch and seq", () => {
     assert.match(address("http://h/", "stocks", { epoch: "k3", seq: 0 }), /\?board=stocks&epoch=k3&seq=0$/);
   });
+  test("carries a token, where there is one", () => {
+    assert.match(address("http://h/", "stocks", {}, null, "a&b"), /\?board=stocks&token=a%26b$/);
+  });
   test("escapes the board's name", () => {
     assert.equal(new URL(address("http://h/", "a&b=c/é", {})).searchParams.get("board"), "a&b=c/é");
   });
@@ -75,13 +86,17 @@ describe("close codes", () => {
   for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4499]) {
     test(`${code} comes back`, () => assert.equal(closeRule(code).comeBack, true));
   }
-  for (const code of [1008, 1009, 4500, 4501, 4503, 4999]) {
+  for (const code of [1008, 1009, 4500, 4501, 4502, 4503, 4999]) {
     test(`${code} is final and says why`, () => {
       const { comeBack, why } = closeRule(code);
       assert.equal(comeBack, false);
       assert.ok(why.length > 10);
     });
   }
+  test("what the server does every day is told from what is wrong", () => {
+    const planned = [1006, 1012, 4000, 4001, 4002, 4003, 4501].filter((code) => closeRule(code).isPlanned);
+    assert.deepEqual(planned, [4000, 4003]);
+  });
   test("the server's own reason is told where the code alone says little", () => {
     assert.equal(closeRule(4777, "tuesday").why, "the server closed with code 4777 (tuesday)");
   });

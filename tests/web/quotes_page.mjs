@@ -48,6 +48,7 @@ class Bench {
       toast: () => {},
     });
     document.getElementById("content").append(this.view.element);
+    for (const name of ["columns", "density", "lists", "list"]) this.settings.on(name, () => this.request());
     setInterval(() => this.request(), 1000);
     new PerformanceObserver((list) => {
       for (const { value } of list.getEntries()) this.shifts += value;

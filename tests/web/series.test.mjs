@@ -37,7 +37,7 @@ test("within a step the latest value counts", () => {
   assert.deepEqual(series.at, [1000, 2010]);
 });
 
-test("when the clock of the server is put back, points after it go, and the course goes on", () => {
+test("when the clock of the server is put back, points after it go, and the series goes on", () => {
   const series = new Series();
   for (const [at, value] of [[1000, 1], [5000, 2], [9000, 3], [4000, 4], [4500, 5]]) series.add(at, value);
   assert.deepEqual(series.at, [1000, 4000, 4500]);

@@ -17,6 +17,15 @@ Source = Callable[[Any], ScriptedSource]
 
 # Tabs that hold the lock of who tells, or wait for it.
 HELD = """navigator.locks.query().then(({held, pending}) => [...held, ...pending].length)"""
+# Whether this tab holds it and another one waits. A lock of its own tells which tab this is.
+TELLS = """new Promise((done) => navigator.locks.request("me", async () => {
+    const {held, pending} = await navigator.locks.query();
+    const tabs = (locks, wanted) =>
+        locks.filter(({name}) => name === wanted).map(({clientId}) => clientId);
+    const [me] = tabs(held, "me");
+    const [holder] = tabs(held, "ticker.alerts");
+    done(holder === me && tabs(pending, "ticker.alerts").some((waiting) => waiting !== me));
+}))"""
 TOLD = "AAPL rose above 191.00: 192.50"
 
 
@@ -149,7 +158,7 @@ def test_of_several_tabs_one_tells(
     set_alert(other, "191")
     eventually(other, lambda: dashboard.evaluate(HELD) == 2)
     show(dashboard, "visible")
-    dashboard.wait_for_timeout(500)  # the lock, if it is another's, changes hands
+    eventually(other, lambda: dashboard.evaluate(TELLS))
     rise(prices, 192.5)
     expect(messages(dashboard)).to_have_text([TOLD], timeout=SOON)
     wait_for_price(other, "192.50")

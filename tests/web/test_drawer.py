@@ -395,7 +395,7 @@ def test_a_value_that_is_cleared_is_a_gap(serve: Serve, source: Source, page: Pa
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_without_history_the_course_begins_here(
+def test_without_history_the_chart_begins_here(
     serve: Serve, source: Source, page: Page, complaints: Complaints, status: int
 ) -> None:
     """An older server, or one that fails, has no history: the chart says when its own begins."""
@@ -418,7 +418,7 @@ def test_absurd_history_is_survived(serve: Serve, source: Source, page: Page) ->
 
 
 def test_a_range_shows_the_end(serve: Serve, source: Source, page: Page) -> None:
-    """A range button narrows the picture to the end of the course, and says that it is chosen."""
+    """A range button narrows the picture to the end of the history, and says that it is chosen."""
     now = int(time.time() * 1000)
     ready(page, stocks(serve, feed(source([row("A", 9.0)]))))
     page.route(HISTORY, answer([now - 7_200_000, now - 1_200_000, now - 60_000], [1.0, 2.0, 3.0]))

@@ -398,7 +398,7 @@ def test_a_table_that_has_left_asks_for_no_more_history(bench: Bench) -> None:
 
 
 def test_history_is_asked_for_once(bench: Bench) -> None:
-    """The course of the rows in sight is asked for once, in batches, and drawn."""
+    """The history of the rows in sight is asked for once, in batches, and drawn."""
     page = bench(priced(2_000))
     path = page.locator("tbody .sparkline path").first
     expect(path).to_have_attribute("d", re.compile("(L[^L]+){20}"), timeout=5_000)

@@ -15,7 +15,7 @@ from .conftest import RunningServer
 
 DIRECTORY = os.environ.get("TICKER_SCREENSHOTS")
 CONFIG = Path(__file__).parents[2] / "config.yaml"
-WARM = 60_000  # milliseconds in which the simulated day gets a course that can be looked at
+WARM = 60_000  # milliseconds in which the simulated day gets a history that can be looked at
 
 pytestmark = pytest.mark.skipif(DIRECTORY is None, reason="TICKER_SCREENSHOTS names no directory")
 

@@ -87,9 +87,13 @@ describe("the connection in words", () => {
   test("closed says why", () => {
     assert.equal(say({ kind: "closed", why: "a limit of the server is reached" }), "Closed: a limit of the server is reached");
   });
+  test("what was planned is announced without alarm", () => {
+    const said = [true, false].map((isPlanned) => words.announcement("waiting", { why: "so", isPlanned }));
+    assert.deepEqual(said, ["Reconnecting: so", "Not live, reconnecting: so"]);
+  });
   for (const kind of ["live", "paused", "waiting", "offline", "closed"]) {
     test(`${kind} is announced without figures that change`, () => {
-      assert.doesNotMatch(words.announcement(kind, "x"), /\d/);
+      assert.doesNotMatch(words.announcement(kind, { why: "x" }), /\d/);
     });
   }
 });

@@ -1,5 +1,5 @@
 /**
- * Asks the server for the course of rows before this page was opened: once for each row that comes into sight, one
+ * Asks the server for the history of rows before this page was opened: once for each row that comes into sight, one
  * request at a time. A server that cannot tell is asked a few times and then left alone: lines begin with this page.
  *
  * Pure: the request and the clock come from outside.
@@ -15,8 +15,8 @@ const PAUSES_MS = [2_000, 15_000];
 /** Symbols that are remembered as asked for; beyond that they are forgotten, as asking again does no harm. */
 const MOST_ASKED = 20_000;
 
-const isCourse = (course) =>
-  Array.isArray(course?.at) && Array.isArray(course.value) && course.at.length === course.value.length;
+const isHistory = (history) =>
+  Array.isArray(history?.at) && Array.isArray(history.value) && history.at.length === history.value.length;
 
 export class Backlog {
   #ask;
@@ -62,8 +62,8 @@ export class Backlog {
       const rows = await this.#ask(batch);
       if (this.#isOver) return;
       for (const symbol of batch) {
-        const course = Object.hasOwn(rows, symbol) ? rows[symbol] : null;
-        if (isCourse(course)) this.#take(symbol, course.at, course.value);
+        const history = Object.hasOwn(rows, symbol) ? rows[symbol] : null;
+        if (isHistory(history)) this.#take(symbol, history.at, history.value);
       }
     } catch {
       if (!this.#isOver) this.#rest();

@@ -1,12 +1,12 @@
 /**
- * What a chart shows of the course of a value, and the words for it. Pure: times and formats come in.
- * @module course
+ * What a chart shows of the history of a value, and the words for it. Pure: times and formats come in.
+ * @module chart
  */
 import * as format from "./format.js";
 
 const MINUTE = 60_000;
 
-/** How much of the end of a course can be looked at, in milliseconds. */
+/** How much of the end of a history can be looked at, in milliseconds. */
 export const RANGES = [
   { label: "All", length: Infinity },
   { label: "1 h", length: 60 * MINUTE },
@@ -14,7 +14,7 @@ export const RANGES = [
   { label: "5 min", length: 5 * MINUTE },
 ];
 
-/** A course of one moment is drawn as one of a quarter of a minute. */
+/** A history of one moment is drawn as one of a quarter of a minute. */
 const SHORTEST = MINUTE / 4;
 
 /** No axis can tell values beyond this apart: where they are, a line has a gap. */
@@ -54,7 +54,7 @@ export function points(history) {
 }
 
 /**
- * The end of a course, and what there is to say of it. A value holds until the next: so it begins with the value that
+ * The end of a history, and what there is to say of it. A value holds until the next: so it begins with the value that
  * held at its beginning, and ends at `until`, the time up to which the rows are known.
  * @param {{at: number[], value: (number|null)[]}} series
  * @param {number} length of a range, in milliseconds
@@ -103,7 +103,7 @@ export function pointWords(at, value, write) {
 
 /** The picture in words, for those who do not see it. */
 export function words(symbol, { at, value, until, first, last, low, high }, write) {
-  if (first === null) return `${symbol}: no course yet`;
+  if (first === null) return `${symbol}: no history yet`;
   const since = format.shortTime(at[value.indexOf(first)], until);
   return `${symbol} since ${since}: from ${write(first)} to ${write(last)}, low ${write(low)}, high ${write(high)}`;
 }

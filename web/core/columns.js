@@ -14,7 +14,7 @@ const HEAD_FIELDS = ["symbol", "name", "quality"];
 /** The column of the symbols. */
 export const HEAD = { field: "", label: "Symbol", kind: "text" };
 
-/** Columns that are no field of a row: its course as a line, and where its price stands in the day's range. */
+/** Columns that are no field of a row: its history as a line, and where its price stands in the day's range. */
 const TREND = { field: "trend", label: "Trend", kind: "trend" };
 const RANGE = { field: "range", label: "Day range", kind: "range" };
 const RANGE_FIELDS = ["last", "low", "high"];

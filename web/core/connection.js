@@ -21,6 +21,9 @@ const STABLE_MS = 10_000;
 /** A subscribe that nobody answered may be repeated after this long, not before: a gap comes with every diff. */
 const ASK_AGAIN_MS = 2_000;
 
+/** Of a server that lets everybody in. */
+const NO_TOKEN = { value: null, isAsked: false, ends: () => {} };
+
 /** WebSocket.OPEN, as in the HTML standard: a socket that is still opening takes no messages. */
 const OPEN = 1;
 
@@ -30,6 +33,8 @@ const OPEN = 1;
  * @property {boolean} paused by the person, not by a hidden tab
  * @property {string} why for waiting and closed
  * @property {number} until when the next attempt is due, for waiting
+ * @property {boolean} isPlanned for waiting: nothing is wrong, the server asked for it
+ * @property {number} code of the close, for closed; 0 where there was none
  */
 
 export class Connection {
@@ -39,12 +44,14 @@ export class Connection {
   #random;
   #receive;
   #changed;
+  #token;
 
   #boards = new Map(); // what is watched: board -> where it stands
   #asked = new Map(); // what this socket was asked for: board -> when it was asked again after a gap
   #rate = null;
   #socket = null;
-  #state = { kind: "idle", why: "", until: 0 };
+  #opening = null; // the attempt that waits for a token
+  #state = { kind: "idle", why: "", until: 0, isPlanned: false, code: 0 };
   #paused = false;
   #attention = "awake";
   #online = true;
@@ -65,14 +72,16 @@ export class Connection {
    * @param {() => number} outside.random in [0, 1)
    * @param {(message: object) => string[]} outside.receive gives the boards that must be subscribed again
    * @param {(state: State) => void} outside.changed
+   * @param {import("./token.js").Token} outside.token
    */
-  constructor({ page, WebSocket, clock, random, receive, changed }) {
+  constructor({ page, WebSocket, clock, random, receive, changed, token = NO_TOKEN }) {
     this.#page = page;
     this.#WebSocket = WebSocket;
     this.#clock = clock;
     this.#random = random;
     this.#receive = receive;
     this.#changed = changed;
+    this.#token = token;
   }
 
   get state() {
@@ -125,6 +134,11 @@ export class Connection {
     this.#send(protocol.message.ping());
   }
 
+  /** Tells the server the token that counts from now on. */
+  renew(token) {
+    this.#send(protocol.message.token(token));
+  }
+
   /** "awake"; "resting", when nobody looks: heartbeats only; "away": the link is given up until somebody looks. */
   attend(attention) {
     this.#attention = attention;
@@ -149,18 +163,33 @@ export class Connection {
     this.#told = false;
     this.#heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
     this.#enter("connecting");
+    this.#openedAt = this.#clock.now();
+    this.#alive();
+    this.#guard();
+    if (this.#token.isAsked) this.#askToken();
+    else this.#open();
+  }
+
+  /** Opens as soon as there is a token, unless that takes too long or is no longer wanted. */
+  async #askToken() {
+    const opening = (this.#opening = Symbol("opening"));
+    const had = await this.#token.ask().then(() => true, () => false);
+    if (this.#opening !== opening) return;
+    this.#opening = null;
+    if (had) this.#open();
+    else this.#lost("no token could be had");
+  }
+
+  #open() {
     const [[board, position]] = this.#boards;
     this.#asked = new Map([[board, -Infinity]]);
     const rate = this.#rate;
-    const url = protocol.address(this.#page, board, position(), rate);
+    const url = protocol.address(this.#page, board, position(), rate, this.#token.value);
     const socket = new this.#WebSocket(url, [protocol.SUBPROTOCOL]);
     this.#socket = socket;
-    this.#openedAt = this.#clock.now();
     socket.onopen = () => this.#opened(rate);
     socket.onmessage = ({ data }) => this.#heard(data);
     socket.onclose = ({ code, reason }) => this.#closed(code, reason);
-    this.#alive();
-    this.#guard();
   }
 
   #opened(rate) {
@@ -198,19 +227,27 @@ export class Connection {
     if (message === null) return;
     if (message.type === "welcome") this.#welcomed(message);
     if (message.type === "goodbye") this.#retry = message.retry;
+    if (message.type === "token") this.#token.ends(message.until);
     if (message.type === "error") this.#asked.delete(message.board); // refused: asked for anew with the next change
     const gaps = this.#receive(message);
     if (this.#asked.has(message.board) && !gaps.includes(message.board)) this.#asked.set(message.board, -Infinity);
     // Paused viewers are behind on purpose: what a heartbeat knows more is what waits for them.
     if (message.type !== "heartbeat" || !this.#told) for (const board of gaps) this.#askAgain(board);
+    if (message.type === "boards") this.#returned(message.boards);
   }
 
-  #welcomed({ protocol: version, heartbeat }) {
+  /** A board that is there again is asked for again. */
+  #returned(boards) {
+    for (const board of boards) if (this.#boards.has(board) && !this.#asked.has(board)) this.#subscribe(board);
+  }
+
+  #welcomed({ protocol: version, heartbeat, until }) {
     if (version !== protocol.PROTOCOL) {
       this.#drop();
-      return this.#enter("closed", "this page is older than the server, load it again");
+      return this.#enter("closed", { why: "this page is older than the server, load it again" });
     }
     if (heartbeat > 0) this.#heartbeatMs = heartbeat * 1000;
+    this.#token.ends(until);
     this.#alive();
     this.#guard();
     this.#enter("live");
@@ -224,27 +261,27 @@ export class Connection {
   }
 
   #closed(code, reason) {
-    const { comeBack, why } = protocol.closeRule(code, reason);
-    if (comeBack) return this.#lost(why);
+    const { comeBack, isPlanned, why } = protocol.closeRule(code, reason);
+    if (comeBack) return this.#lost(why, isPlanned);
     this.#drop();
-    this.#enter("closed", why);
+    this.#enter("closed", { why, code });
   }
 
-  #lost(why) {
+  #lost(why, isPlanned = false) {
     const now = this.#clock.now();
     if (this.#state.kind === "live" && now - this.#openedAt >= STABLE_MS) this.#attempt = 0;
     const asked = protocol.retryDelay(this.#retry, this.#random());
     this.#drop();
     const delay = asked ?? protocol.backoff(this.#attempt, this.#random());
     this.#attempt += 1;
-    this.#wait(delay, why);
+    this.#wait(delay, why, isPlanned);
   }
 
   /** Being told that there is no network is no proof: attempts go on. */
-  #wait(delay, why) {
+  #wait(delay, why, isPlanned) {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = this.#clock.setTimeout(() => this.#connect(), delay);
-    this.#enter(this.#online ? "waiting" : "offline", why, this.#clock.now() + delay);
+    this.#enter(this.#online ? "waiting" : "offline", { why, until: this.#clock.now() + delay, isPlanned });
   }
 
   #network(online) {
@@ -254,9 +291,9 @@ export class Connection {
       this.#deadline = Math.min(this.#deadline, this.#clock.now() + PROBE_MS);
       this.#guard();
     } else if (this.#timer !== null) {
-      const { why, until } = this.#state;
+      const { why, until, isPlanned } = this.#state;
       const soon = protocol.backoff(0, this.#random());
-      this.#wait(online ? soon : Math.max(0, until - this.#clock.now()), why);
+      this.#wait(online ? soon : Math.max(0, until - this.#clock.now()), why, isPlanned);
     }
   }
 
@@ -298,7 +335,8 @@ export class Connection {
   #drop() {
     this.#clock.clearTimeout(this.#watchdog);
     this.#clock.clearTimeout(this.#timer);
-    this.#watchdog = this.#timer = null;
+    this.#watchdog = this.#timer = this.#opening = null;
+    this.#token.ends(null);
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;
@@ -306,8 +344,8 @@ export class Connection {
     socket.close();
   }
 
-  #enter(kind, why = "", until = 0) {
-    this.#state = { kind, why, until };
+  #enter(kind, more = {}) {
+    this.#state = { kind, why: "", until: 0, isPlanned: false, code: 0, ...more };
     this.#changed(this.state);
   }
 }

@@ -31,6 +31,9 @@ const SHAPES = {
   diff: (m) => isName(m.board) && isSeq(m.prev) && isSeq(m.seq) && isMap(m.rows),
   status: (m) => isName(m.board) && isMap(m.feeds),
   viewers: (m) => isName(m.board) && isSeq(m.viewers),
+  boards: (m) => Array.isArray(m.boards) && m.boards.every(isName),
+  notice: (m) => isName(m.id) && (m.text === null || isName(m.text)),
+  token: (m) => m.until === undefined || m.until === null || Number.isFinite(m.until),
   heartbeat: (m) => m.seqs === undefined || isMap(m.seqs),
   error: (m) => typeof m.code === "string",
   goodbye: () => true,
@@ -68,16 +71,18 @@ export const message = {
   pause: () => '{"type":"pause"}',
   resume: () => '{"type":"resume"}',
   ping: () => '{"type":"ping"}',
+  token: (token) => JSON.stringify({ type: "token", token }),
 };
 
 /**
  * The address that watches one board, resuming where the viewer stands.
  * @param {string} page address of the page; the endpoint is its neighbour `ws`.
+ * @param {string|null} token that lets the viewer in: a browser's WebSocket sends no headers of one's own.
  */
-export function address(page, board, at, rate = null) {
+export function address(page, board, at, rate = null, token = null) {
   const url = new URL("ws", page);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ board, ...position(at), ...rated(rate) }).toString();
+  url.search = new URLSearchParams({ board, ...position(at), ...rated(rate), ...(token ? { token } : {}) }).toString();
   url.hash = "";
   return url.href;
 }
@@ -90,24 +95,31 @@ const WHY = {
   1011: "the server had a fault",
   1012: "the server is restarting",
   1013: "the server is busy",
-  4000: "the server is restarting",
+  4000: "the server will be back in a moment",
   4001: "this connection was too slow",
   4002: "the server heard nothing from this page",
-  4003: "the server asked for a new connection",
+  4003: "the server renews its connections",
   4500: "the server could not read a message of this page",
-  4501: "this board is not allowed here",
+  4501: "access to this server is not allowed",
+  4502: "an operator of the server ended this connection",
   4503: "a limit of the server is reached",
 };
 
+/** The close code of a viewer that has no token, or one that does not count (any more). */
+export const NOT_ALLOWED = 4501;
+
+/** Close codes of what the server does on purpose and every day. */
+const PLANNED = [4000, 4003];
+
 /**
  * What a close code asks of the viewer: 4500 and above, 1008 and 1009 are final, all others come back.
- * @returns {{comeBack: boolean, why: string}}
+ * @returns {{comeBack: boolean, isPlanned: boolean, why: string}} planned: nothing is wrong
  */
 export function closeRule(code, reason = "") {
   const comeBack = !(code >= 4500 || code === 1008 || code === 1009);
   const known = WHY[code] ?? (comeBack ? "the connection was lost" : `the server closed with code ${code}`);
   const saysMore = reason !== "" && !comeBack && !(code >= 4000 && Object.hasOwn(WHY, code));
-  return { comeBack, why: saysMore ? `${known} (${reason})` : known };
+  return { comeBack, isPlanned: PLANNED.includes(code), why: saysMore ? `${known} (${reason})` : known };
 }
 
 /**

@@ -26,9 +26,16 @@ export const hash = (board, symbol = "") =>
 
 /** The part after ? with another filter: other parameters stay as they are. */
 export function search(before, filter) {
+  return changed(before, "q", filter);
+}
+
+/** The part after ? without a parameter. */
+export const without = (before, name) => changed(before, name, "");
+
+function changed(before, name, value) {
   const parameters = new URLSearchParams(before);
-  if (filter === "") parameters.delete("q");
-  else parameters.set("q", filter);
+  if (value === "") parameters.delete(name);
+  else parameters.set(name, value);
   const text = parameters.toString().replace(/=(?=&|$)/g, ""); // ?kiosk stays ?kiosk
   return text && `?${text}`;
 }

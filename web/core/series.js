@@ -1,5 +1,5 @@
 /**
- * The course of a value over a day, in a bounded number of points: the same rule as the server's history.
+ * The history of a value over a day, in a bounded number of points: the same rule as the server's history.
  *
  * Pure: times come in. A point is a time in epoch milliseconds and a value; null says that it was not known then.
  * @module series

@@ -99,17 +99,17 @@ export class BoardStore {
     this.#dirty = new Set(this.rows.keys());
   }
 
-  /** The field whose course is kept: the one of sparklines and charts. */
+  /** The field whose history is kept: the one of sparklines and charts. */
   get trackedField() {
     return this.#trackedField;
   }
 
-  /** The course of the tracked field of a symbol, as a `Series`; undefined where there is none. */
+  /** The history of the tracked field of a symbol, as a `Series`; undefined where there is none. */
   series(symbol) {
     return this.#series.get(symbol);
   }
 
-  /** Takes the course before this page was opened, as the server tells it. */
+  /** Takes the history before this page was opened, as the server tells it. */
   seed(symbol, at, value) {
     const series = this.#series.get(symbol);
     if (series === undefined) return;
@@ -125,10 +125,12 @@ export class BoardStore {
     this.layout = layout === "scores" ? "scores" : "quotes";
     this.columns = Array.isArray(columns) ? columns.filter((c) => typeof c?.field === "string") : [];
     this.feeds = isMap(feeds) ? feedsOf(feeds) : {};
+    const tracked = this.#trackedField;
     const fields = this.columns.map((column) => column.field);
     this.#trackedField = fields.includes("last")
       ? "last"
       : (this.columns.find((column) => column.kind === "price")?.field ?? "last");
+    if (this.#trackedField !== tracked) this.#series.clear();
 
     const old = this.rows;
     this.rows = new Map();
@@ -178,7 +180,7 @@ export class BoardStore {
     return "applied";
   }
 
-  /** A course begins with the first figure; what is no figure is a gap in it. */
+  /** A history begins with the first figure; what is no figure is a gap in it. */
   #remember(symbol) {
     const row = this.rows.get(symbol);
     const isFigure = Number.isFinite(row[this.#trackedField]);

@@ -37,20 +37,33 @@ export function stateWords(state, { at, waiting }, now) {
 }
 
 /** What is said aloud when the connection changes: without a countdown, which would never end. */
-export function announcement(kind, why) {
+export function announcement(kind, { why, isPlanned = false }) {
   switch (kind) {
     case "live":
       return "Live";
     case "paused":
       return "Paused";
     case "waiting":
-      return `Not live, reconnecting: ${why}`;
+      return isPlanned ? `Reconnecting: ${why}` : `Not live, reconnecting: ${why}`;
     case "offline":
       return "Offline";
     default:
       return `Closed: ${why}`;
   }
 }
+
+/** Where a token is needed and there is none, or none that counts: short, and what to do about it. */
+export const ACCESS = "Access is needed";
+export const ACCESS_ADVICE =
+  "This page shows nothing without access: open it with the link that was given to you, or ask for a new one";
+
+/** A board that is not there: never, as far as this page knows, or no longer. */
+export const absentWords = (board, wasThere) =>
+  wasThere ? `The board ${board} is no longer there` : `There is no board named ${board}`;
+
+/** What becomes of a board that is not there. */
+export const absentAdvice = (hasOthers) =>
+  `It is shown as soon as it is there${hasOthers ? "; meanwhile there are others" : ""}`;
 
 /** How often updates come. */
 export const rateWords = (rate) => (rate === "live" ? "Live" : `Live, every ${rate} s`);

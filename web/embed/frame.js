@@ -3,9 +3,10 @@
  * @module frame
  */
 import { Client } from "../client.js";
+import { takeToken } from "../core/access.js";
 import { parameters } from "../core/embed.js";
 import * as format from "../core/format.js";
-import { announcement, emptyWords, stateWords } from "../core/words.js";
+import { absentWords, announcement, emptyWords, stateWords } from "../core/words.js";
 import { Announcer } from "../ui/announcer.js";
 import { make, mark, write, writeCut } from "../ui/dom.js";
 
@@ -21,7 +22,8 @@ export function start(View) {
   const root = document.documentElement;
   root.style.colorScheme = wanted.theme;
   mark(root, "ground", wanted.ground);
-  const client = new Client(new URL("../", document.baseURI).href);
+  const token = takeToken(window, () => sessionStorage);
+  const client = new Client(new URL("../", document.baseURI).href, { token });
   const dashboard = `../#/${encodeURIComponent(wanted.board)}`;
   const words = new Words(client, dashboard);
   const view = new View(wanted, dashboard);
@@ -44,7 +46,7 @@ export function start(View) {
   };
   const request = () => (frame ||= requestAnimationFrame(paint));
   client.listen((message) => {
-    words.hear(message, wanted.board);
+    words.hear(message, store);
     if (message?.type === "welcome") renew();
     request();
   });
@@ -82,15 +84,15 @@ class Words {
   }
 
   /** Takes note of what the server says beside the rows; only bad news and their end are told aloud. */
-  hear(message, board) {
+  hear(message, store) {
     if (message?.type === "snapshot") this.#problem = "";
     if (message?.type === "error") {
       const isUnknown = message.code === "unknown_board";
-      this.#problem = isUnknown ? `There is no board named ${board}` : format.text(message.message ?? message.code);
+      this.#problem = isUnknown ? absentWords(store.title, store.ready) : format.text(message.message ?? message.code);
     }
-    const { kind, why } = this.#client.state;
+    const { kind, ...state } = this.#client.state;
     if (message !== null || !["live", "waiting", "offline", "closed"].includes(kind) || kind === this.#lastKind) return;
-    if (kind !== "live" || this.#lastKind) this.#announcer.say(announcement(kind, why));
+    if (kind !== "live" || this.#lastKind) this.#announcer.say(announcement(kind, state));
     this.#lastKind = kind;
   }
 
@@ -102,7 +104,7 @@ class Words {
 
   paint(store, missing) {
     const state = this.#client.state;
-    const isLive = state.kind === "live";
+    const isLive = state.kind === "live" && !this.#problem;
     let words = this.#problem;
     if (!words && !isLive) words = stateWords(state, store, Date.now());
     if (!words && !store.ready) words = "Connecting…";

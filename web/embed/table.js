@@ -83,7 +83,8 @@ export class Table {
   #build(store, planned) {
     const fields = columnsFor(this.#wanted.columns, planned);
     const columns = fields.length === 0 && store.layout === "scores" ? [GAME] : fields;
-    const key = JSON.stringify(columns);
+    const key = JSON.stringify([store.layout, columns]);
+    this.#table.setAttribute("aria-label", store.title);
     if (key === this.#key) return;
     this.#key = key;
     this.#columns = columns;
@@ -95,7 +96,6 @@ export class Table {
       cell.scope = "col";
       return cell;
     });
-    this.#table.setAttribute("aria-label", store.title);
     this.#table.replaceChildren(make("thead", "", make("tr", "", ...head)), this.#body);
   }
 

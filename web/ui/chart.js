@@ -1,5 +1,5 @@
 /**
- * The course of one row: its history, what comes live, and the picture of it with its words.
+ * The history of one row: what was before, what comes live, and the picture of it with its words.
  * @module chart
  */
 import { RANGES, cut, pointWords, points, words } from "../core/chart.js";
@@ -10,7 +10,7 @@ import { Plot, load } from "./plot.js";
 import { Series } from "../core/series.js";
 import { figure } from "../core/values.js";
 
-/** Points of a course: more than twice what the picture has pixels, and what a server gives. */
+/** Points of a history: more than twice what the picture has pixels, and what a server gives. */
 const POINTS = 1000;
 
 /** Four pictures a second are as many as eyes follow. */
@@ -29,14 +29,14 @@ export class Chart {
   #context;
   #store;
   #symbol;
-  #course = new Series(POINTS);
+  #series = new Series(POINTS);
   #column;
   #plot = null;
   #part = null;
   #range = RANGES[0];
   #drawnAt = -Infinity;
   #wordsAt = -Infinity;
-  #knownAt; // the server's time up to which the course has no hole
+  #knownAt; // the server's time up to which the history has no hole
   #isOver = false;
   #soon = 0; // the frame in which it draws anyway
   #readout = make("p", "readout");
@@ -80,7 +80,7 @@ export class Chart {
   /** Begins with what this page has seen, and asks for the rest and for the library. */
   #begin() {
     const seen = points(this.#store.series(this.#symbol));
-    this.#course.seed(seen.at, seen.value);
+    this.#series.seed(seen.at, seen.value);
     this.#ask();
     load().then(
       (uPlot) => this.#install(uPlot),
@@ -96,16 +96,16 @@ export class Chart {
     this.#drawSoon();
   }
 
-  /** Asks for the course before this page was opened. A server without one is no fault: then it begins here. */
+  /** Asks for the history before this page was opened. A server without one is no fault: then it begins here. */
   async #ask() {
     try {
       const rows = await this.#context.client.history(this.#store.name, [this.#symbol], POINTS);
       const before = points(rows[this.#symbol]);
-      const course = new Series(POINTS);
-      course.seed(before.at, before.value);
+      const series = new Series(POINTS);
+      series.seed(before.at, before.value);
       const end = before.at.at(-1) ?? 0;
-      this.#course.at.forEach((at, i) => at > end && course.add(at, this.#course.value[i]));
-      if (before.at.length > 0) this.#course = course;
+      this.#series.at.forEach((at, i) => at > end && series.add(at, this.#series.value[i]));
+      if (before.at.length > 0) this.#series = series;
       else this.#tellBegin();
     } catch {
       this.#tellBegin();
@@ -114,7 +114,7 @@ export class Chart {
   }
 
   #tellBegin() {
-    const at = this.#course.at[0] ?? this.#store.at ?? this.#context.now();
+    const at = this.#series.at[0] ?? this.#store.at ?? this.#context.now();
     write(this.#begins, `History begins ${format.shortTime(at, at)}`);
   }
 
@@ -125,7 +125,7 @@ export class Chart {
     const row = this.#store.rows.get(this.#symbol);
     if (row === undefined || !symbols.has(this.#symbol)) return;
     const value = figure(row, this.#store.trackedField);
-    if (value !== null || this.#course.length > 0) this.#course.add(at, value);
+    if (value !== null || this.#series.length > 0) this.#series.add(at, value);
   }
 
   /** Draws in the next frame, though the page may be paused: what a person asked for is no update. */
@@ -142,7 +142,7 @@ export class Chart {
     const row = this.#store.rows.get(this.#symbol) ?? {};
     const reference = this.#store.trackedField === "last" ? format.number(row.previous_close) : null;
     this.#column = column(this.#store, this.#store.trackedField);
-    this.#part = cut(this.#course, this.#range.length, this.#store.at);
+    this.#part = cut(this.#series, this.#range.length, this.#store.at);
     if (this.#part.at.length > 0) this.#plot?.draw(this.#part, reference, this.#column);
     write(this.#facts, this.#factWords(row, reference));
     this.#point(false);
@@ -167,7 +167,7 @@ export class Chart {
     if (this.#part === null) return;
     const { at, value } = this.#part;
     const i = Math.min(this.#plot?.index ?? at.length - 1, at.length - 1);
-    const told = i < 0 ? "No course yet" : pointWords(at[i], value[i], this.#price);
+    const told = i < 0 ? "No history yet" : pointWords(at[i], value[i], this.#price);
     write(this.#readout, told);
     if (byKey) this.#context.say(told);
   }

@@ -33,6 +33,7 @@ export class Drawer {
   #store = null;
   #symbol = null;
   #layout = null;
+  #tracked = ""; // the field of the chart
   #changedAt = null;
   #row = {};
   #following = null; // ends the listeners of one opening
@@ -156,6 +157,7 @@ export class Drawer {
   #build(store) {
     this.#clear();
     this.#layout = store.layout;
+    this.#tracked = store.trackedField;
     const isGame = store.layout === "scores";
     this.#head = isGame ? new GameHead() : new QuoteHead();
     this.#fields = new Fields();
@@ -173,7 +175,8 @@ export class Drawer {
   #write() {
     const [store, now] = [this.#store, this.#context.now()];
     const row = store.rows.get(this.#symbol);
-    if (store.ready && row !== undefined && this.#layout !== store.layout) this.#build(store);
+    const isOther = this.#layout !== store.layout || this.#tracked !== store.trackedField;
+    if (store.ready && row !== undefined && isOther) this.#build(store);
     this.#row = row ?? this.#row;
     writeCut(this.#title, title(store, this.#symbol, this.#row));
     writeCut(this.#name, this.#row.name === undefined ? "" : format.text(this.#row.name));

@@ -4,7 +4,8 @@
  */
 import { following, left, pagesOf, parameters, rotation, shift } from "../core/kiosk.js";
 import * as format from "../core/format.js";
-import { feedWords, stateWords } from "../core/words.js";
+import { NOT_ALLOWED } from "../core/protocol.js";
+import { ACCESS, absentWords, feedWords, stateWords } from "../core/words.js";
 import { loadStyle, make, mark, write, writeCut } from "./dom.js";
 
 /** Everything that depends on time is looked at this often: clocks are told in seconds. */
@@ -37,7 +38,7 @@ const BOXES = ":is(.quotes tbody tr:not(.spacer), .league > h2, .card):not([hidd
 /**
  * Turns the page into a wall.
  * @param {object} context of the views
- * @param {{show(board: string): void, boards(): string[]}} dashboard
+ * @param {{show(board: string): void, boards(): string[], isShut(): boolean}} dashboard
  */
 export async function start(context, dashboard) {
   await loadStyle(new URL("./kiosk.css", import.meta.url));
@@ -108,7 +109,8 @@ class Kiosk {
   #tick() {
     const now = performance.now();
     const boards = this.#boards;
-    const isDue = now - this.#turnedAt >= this.#wanted.seconds * 1_000 && !this.#isHeld;
+    const isStill = this.#isHeld || this.#dashboard.isShut(); // to turn is to connect
+    const isDue = now - this.#turnedAt >= this.#wanted.seconds * 1_000 && !isStill;
     if (boards.length > 0 && (isDue || !boards.includes(this.#turn?.board))) this.#turnTo(boards, now);
     this.#write();
     this.#fit();
@@ -170,10 +172,11 @@ class Kiosk {
     const now = this.#context.now();
     writeCut(this.#title, store?.title ?? "ticker");
     write(this.#clock, format.shortTime(now, now));
-    const words = stateWords(state, store ?? { at: null, waiting: null }, Date.now());
+    const isShut = this.#dashboard.isShut();
+    const words = isShut ? ACCESS : stateWords(state, store ?? { at: null, waiting: null }, Date.now());
     const asOf = state.kind === "live" && store?.at ? `, as of ${format.clock(store.at)}` : "";
     write(this.#words, words + asOf);
-    mark(this.#state, "kind", state.kind);
+    mark(this.#state, "kind", isShut ? "closed" : state.kind);
     write(this.#notes, this.#noteWords(store, now));
     write(this.#hold, this.#isHeld ? "Go on (Space)" : "Pause (Space)");
   }
@@ -182,7 +185,8 @@ class Kiosk {
   #noteWords(store, now) {
     const there = this.#dashboard.boards();
     const unknown = there.length > 0 ? this.#wanted.boards.filter((name) => !there.includes(name)) : [];
-    const notes = unknown.map((name) => `There is no board named ${name}`);
+    const notes = this.#client.notices(store?.name).map(({ text }) => text);
+    notes.push(...unknown.map((name) => absentWords(name, false)));
     for (const [name, feed] of Object.entries(store?.feeds ?? {})) notes.push(feedWords(name, feed, now));
     if (this.#isHeld) notes.push("Rotation paused");
     return notes.filter(Boolean).join("  ·  ");
@@ -198,7 +202,8 @@ class Kiosk {
     }
     this.#minute = minute;
     if (this.#version !== null && this.#client.welcome.page !== this.#version) this.#reloadIn("version");
-    if (this.#client.state.kind === "closed") this.#reloadIn("closed");
+    const { kind, code } = this.#client.state;
+    if (kind === "closed" && code !== NOT_ALLOWED) this.#reloadIn("closed");
     if (now < this.#reloadAt) return;
     this.#reloadAt = Infinity;
     this.#reload();

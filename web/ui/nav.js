@@ -42,6 +42,17 @@ export class Nav {
     this.mark(this.#current);
   }
 
+  /** Takes the title of a board. */
+  rename(name, title) {
+    if (typeof title !== "string" || title === "") return;
+    this.list(this.entries.map((entry) => (entry.name === name ? { name, title } : entry)));
+  }
+
+  /** Links to all boards but one. */
+  others(name) {
+    return this.entries.filter((entry) => entry.name !== name).map((entry) => make("li", "", link(entry)));
+  }
+
   /** Shows which board is the current one. */
   mark(name) {
     this.#current = name;

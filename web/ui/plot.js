@@ -1,5 +1,5 @@
 /**
- * The picture of a course, drawn by uPlot: the only module that knows that library.
+ * The picture of a history, drawn by uPlot: the only module that knows that library.
  * @module plot
  */
 import { STEPS, bounds, decimals, indexAt } from "../core/chart.js";

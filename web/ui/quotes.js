@@ -1,6 +1,6 @@
 /**
- * The quotes table: which rows there are and in what order, whom the keys and the pointer mean, and what is written
- * in a frame. Rows are data first; `Body` has the elements of those that are in the page.
+ * The quotes table: which rows there are and in what order, and what is written in a frame. Rows are data first; `Body`
+ * has the elements of those that are in the page, and `Stop` knows whom the keys and the pointer mean.
  * @module quotes
  */
 import { Backlog } from "../core/backlog.js";
@@ -14,6 +14,7 @@ import { Head } from "./head.js";
 import { Pace } from "./pace.js";
 import { Row } from "./row.js";
 import { Sight } from "./sight.js";
+import { Stop } from "./stop.js";
 
 /** Rows are sorted again at most this often: one that jumps while it is being read is lost. */
 const RESORT_MS = 1_000;
@@ -30,15 +31,6 @@ const ALL_ROWS = 500;
 /** Rows that are put into the page between two looks at the clock: about two milliseconds. */
 const CHUNK = 20;
 
-/** Settings whose changes ask for a paint already: they outlive a view. */
-const followed = new WeakSet();
-
-function follow(settings, request) {
-  if (followed.has(settings)) return;
-  followed.add(settings);
-  for (const name of ["columns", "density", "lists", "list"]) settings.on(name, () => request());
-}
-
 const choiceOf = (choices, board) => (Object.hasOwn(choices, board) ? choices[board] : undefined);
 
 export class QuotesView {
@@ -51,7 +43,14 @@ export class QuotesView {
   #head = new Head(() => this.#work(performance.now(), true));
   #body = new Body();
   #sight = new Sight(this.element, this.#body.element, () => this.#later());
-  #backlog;
+  #stop = new Stop(this.element, this.#body, this.#sight, {
+    work: () => this.#work(performance.now()),
+    later: () => this.#later(),
+    open: (symbol) => this.#context.open(symbol),
+    star: (symbol) => this.#context.lists.toggle(this.#store.name, symbol),
+  });
+  #backlog = null;
+  #tracked = ""; // the field whose history it asks for
 
   #columns = null; // as text: what differs is another table
   #columnsAt = -Infinity;
@@ -72,13 +71,6 @@ export class QuotesView {
   #toldAt = -Infinity;
   #seen = { first: 0, end: 0 };
 
-  #stop = null; // the row that the Tab key reaches: its symbol, its place, and which part of it
-  #stopPlace = 0;
-  #stopPart = 1;
-  #stopRow = null;
-  #isAway = false; // the focused row is scrolled out of the page, and the region has the focus for it
-  #isPointed = false;
-
   #frame = 0;
   #frameAt = -Infinity;
   #pace = new Pace();
@@ -86,18 +78,10 @@ export class QuotesView {
   /** @param {object} context settings, lists, client, request, now, open, toast: see `app.js` */
   constructor(context) {
     this.#context = context;
-    const { settings, request } = context;
-    this.#backlog = new Backlog(
-      (symbols) => this.#course(symbols),
-      (symbol, at, value) => (this.#store.seed(symbol, at, value), request()),
-      globalThis,
-    );
-    follow(settings, request);
     this.element.tabIndex = -1;
     this.element.setAttribute("role", "region");
     this.#table.append(this.#head.cols, this.#head.element, this.#body.element);
     this.element.append(this.#table);
-    this.#listen(this.#body.element);
   }
 
   /** Rows there are, and rows that the filter and the list let through. */
@@ -112,19 +96,20 @@ export class QuotesView {
 
   /** The symbol of the row that has the focus; null when none has. */
   get focused() {
-    return this.#hasFocus ? this.#stop : null;
+    return this.#stop.hasFocus ? this.#stop.symbol : null;
   }
 
   /** Scrolls to a row and focuses it; returns whether it is there. */
   focus(symbol) {
     const place = this.#order.indexOf(symbol);
-    if (place >= 0) this.#go(place);
+    if (place >= 0) this.#stop.go(place);
     return place >= 0;
   }
 
   /** Brings the table to the state of the store; `changed` is what `store.take()` gave. */
   paint(store, changed, now) {
     this.#store = store;
+    if (store.trackedField !== this.#tracked) this.#track(store.trackedField);
     for (const symbol of changed.symbols) {
       if (this.#body.row(symbol)) this.#behind.add(symbol);
       this.#isPeopled ||= store.rows.has(symbol) !== this.#members.has(symbol);
@@ -139,6 +124,17 @@ export class QuotesView {
   filter(text) {
     this.#filter = text.trim().toLowerCase();
     this.#work(performance.now(), true);
+  }
+
+  /** Asks for the history of another field: what is known of the one before says nothing about it. */
+  #track(field) {
+    this.#tracked = field;
+    this.#backlog?.end();
+    this.#backlog = new Backlog(
+      (symbols) => this.#history(symbols),
+      (symbol, at, value) => (this.#store.seed(symbol, at, value), this.#context.request()),
+      globalThis,
+    );
   }
 
   /** Follows what the board and the viewer want to see; returns whether rows are to be ordered anew. */
@@ -199,12 +195,12 @@ export class QuotesView {
     if (this.#store === null) return;
     if (now !== this.#frameAt) this.#pace.begin();
     this.#frameAt = now;
-    const hadFocus = this.#hasFocus;
+    const hadFocus = this.#stop.hasFocus;
     this.#arrange(now, isUrgent);
     this.#look();
     const isDone = this.#write(now) && this.#fill() && this.#writeUnseen() && this.#tell(now);
     this.#body.space(this.#order.length, this.#sight.height);
-    this.#keepStop(hadFocus);
+    this.#stop.keep(hadFocus);
     if (!isDone) this.#later();
   }
 
@@ -221,7 +217,7 @@ export class QuotesView {
 
   /** Orders the rows anew when it is time; under a pointer or a focus they stay where they are. */
   #arrange(now, isUrgent) {
-    const isFree = isUrgent || !this.#isHolding;
+    const isFree = isUrgent || !this.#stop.isHolding;
     const isDue = isUrgent || (this.#isStirred && now - this.#orderedAt >= RESORT_MS) || (this.held && isFree);
     if (!isDue && !this.#isPeopled) return;
     const { rows } = this.#store;
@@ -243,10 +239,7 @@ export class QuotesView {
     if (order.length !== this.#order.length) this.#sight.stir();
     this.#order = order;
     if (this.#isLong || wasLong) this.#number();
-    if (this.#stop === null) return;
-    const place = order.indexOf(this.#stop);
-    this.#stopPlace = place >= 0 ? place : Math.min(this.#stopPlace, order.length - 1);
-    this.#stop = order[this.#stopPlace] ?? null;
+    this.#stop.follow(order);
   }
 
   #matches = (symbol, row) => {
@@ -382,117 +375,9 @@ export class QuotesView {
   }
 
   /** A view that has left the page does not come back. */
-  async #course(symbols) {
+  async #history(symbols) {
     if (this.element.isConnected) return this.#context.client.history(this.#store.name, symbols, SPARK_POINTS);
     this.#backlog.end();
     return {};
-  }
-
-  get #hasFocus() {
-    const { activeElement } = document;
-    return this.#body.element.contains(activeElement) || (this.#isAway && activeElement === this.element);
-  }
-
-  get #isHolding() {
-    return this.#isPointed || this.#hasFocus;
-  }
-
-  /** Keeps the focus with its row, wherever that is now, and one row within reach of the Tab key. */
-  #keepStop(hadFocus) {
-    const stop = this.#body.row(this.#stop);
-    const { from, to } = this.#body;
-    const row = stop ?? this.#body.at(Math.max(from, Math.min(this.#sight.page.first, to - 1)));
-    if (row !== this.#stopRow) {
-      if (this.#stopRow) this.#stopRow.isStop = false;
-      if (row) row.isStop = true;
-      this.#stopRow = row ?? null;
-    }
-    if (!hadFocus) return;
-    this.#isAway = stop === undefined;
-    if (this.#isAway) this.element.focus({ preventScroll: true });
-    else if (!stop.element.contains(document.activeElement)) stop.focus(this.#stopPart);
-  }
-
-  /** Moves the focus to the row at a place, and the row into sight. */
-  #go(place) {
-    this.#stop = this.#order[place];
-    this.#stopPlace = place;
-    const isThere = () => this.#body.row(this.#stop);
-    if (!isThere()) {
-      this.#sight.scrollTo(place);
-      this.#work(performance.now());
-    }
-    const row = isThere();
-    if (row === undefined) return;
-    row.focus(this.#stopPart);
-    row.element.scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.#later();
-  }
-
-  #listen(body) {
-    body.addEventListener("pointerenter", ({ pointerType }) => (this.#isPointed = pointerType !== "touch"));
-    for (const type of ["pointerleave", "pointercancel"]) {
-      body.addEventListener(type, () => {
-        this.#isPointed = false;
-        this.#later();
-      });
-    }
-    body.addEventListener("click", (event) => this.#click(event));
-    body.addEventListener("focusin", ({ target }) => this.#focusIn(target));
-    this.element.addEventListener("focusout", () => this.#later());
-    this.element.addEventListener("keydown", (event) => this.#key(event));
-  }
-
-  #focusIn(target) {
-    const row = this.#body.owner(target);
-    if (row === undefined) return;
-    [this.#stop, this.#stopPlace, this.#stopPart] = [row.symbol, row.place, row.partOf(target)];
-    this.#later();
-  }
-
-  #click({ target }) {
-    const row = this.#body.owner(target);
-    if (row === undefined) return;
-    const { lists, open } = this.#context;
-    if (target.closest(".star")) {
-      lists.toggle(this.#store.name, row.symbol);
-    } else if (getSelection().isCollapsed) {
-      [this.#stop, this.#stopPlace, this.#stopPart] = [row.symbol, row.place, 1];
-      row.focus();
-      open(row.symbol);
-    }
-  }
-
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !this.#hasFocus) return;
-    const place = this.#destination(event.key);
-    const row = this.#body.row(this.#stop);
-    if (place !== null) this.#go(Math.max(0, Math.min(place, this.#order.length - 1)));
-    else if (event.key === "ArrowLeft" && this.#stopPart === 1) row?.focus(0);
-    else if (event.key === "ArrowRight" && this.#stopPart === 0) row?.focus(1);
-    else if (event.key === "Enter" && this.#isAway) this.#context.open(this.#stop);
-    else return;
-    event.preventDefault();
-  }
-
-  /** The place a key leads to; null for other keys. */
-  #destination(key) {
-    const page = Math.max(1, this.#sight.page.rows - 1); // one row of the old page stays in sight
-    switch (key) {
-      case "ArrowUp":
-        return this.#stopPlace - 1;
-      case "ArrowDown":
-        return this.#stopPlace + 1;
-      case "PageUp":
-        return this.#stopPlace - page;
-      case "PageDown":
-        return this.#stopPlace + page;
-      case "Home":
-        return 0;
-      case "End":
-        return this.#order.length - 1;
-      default:
-        return null;
-    }
   }
 }

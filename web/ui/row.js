@@ -152,7 +152,7 @@ export class Row {
     write(this.#badge, words);
   }
 
-  /** Draws the course of the row. */
+  /** Draws the history of the row. */
   draw(series) {
     for (const cell of this.#trends) cell.draw(series);
   }

@@ -1,5 +1,5 @@
 /**
- * The course of a value as a line: time from left to right, with a gap where the value was not known.
+ * The history of a value as a line: time from left to right, with a gap where the value was not known.
  * @module sparkline
  */
 const SVG = "http://www.w3.org/2000/svg";
@@ -36,7 +36,7 @@ export class Sparkline {
   }
 
   /**
-   * Draws a course unless it is the one drawn before: a path is the costliest part of a row.
+   * Draws a series unless it is the one drawn before: a path is the costliest part of a row.
    * @param {import("../core/series.js").Series|undefined} series
    */
   draw(series) {

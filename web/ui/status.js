@@ -41,14 +41,15 @@ export class Status {
     this.#shownAt = at;
   }
 
-  paint(store, problem) {
+  /** Shows the connection, or a problem in words instead; `kind` is the look of that. */
+  paint(store, problem, kind = "closed") {
     const state = this.#client.state;
     const isPaused = state.kind === "live" && state.paused;
     const rate = this.#ui.rate.value;
     const board = { at: store?.at ?? null, waiting: store?.waiting ?? null };
     const said = problem || words.stateWords(state, board, Date.now());
     write(this.#ui.words, said === "Live" ? words.rateWords(rate) : said);
-    mark(this.#ui.state, "kind", problem ? "closed" : isPaused ? "paused" : state.kind);
+    mark(this.#ui.state, "kind", problem ? kind : isPaused ? "paused" : state.kind);
     mark(this.#ui.board, "live", state.kind === "live" && !problem ? "yes" : "no");
     write(this.#ui.pause, state.paused ? "Resume" : "Pause");
     this.#ui.reconnect.hidden = !["waiting", "offline", "closed"].includes(state.kind);
