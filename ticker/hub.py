@@ -115,7 +115,7 @@ class Hub:
 
     def join(self, connection: Connection, address: str = "", may: Pass = FREE) -> Viewer:
         """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""
-        viewer = Viewer(secrets.token_hex(6), connection, self.notices, address, may)
+        viewer = Viewer(secrets.token_hex(6), connection, address, may)
         connection.on_lost = lambda why: self._lose(viewer, why)
         connection.traffic = self.traffic
         logs.about_viewer(viewer.id)
@@ -124,7 +124,9 @@ class Hub:
         self.addresses.add(home(address))
         heartbeat, boards = self.settings.heartbeat, self.boards_for(viewer)
         viewer.write(protocol.welcome(viewer.id, heartbeat, boards, self.page, until=may.until))
-        viewer.tell_notices()
+        for notice in self.notices:
+            if notice.board is None and notice.concerns(viewer.id, ()):
+                viewer.tell(notice.id, notice.frame)
         return viewer
 
     def boards_for(self, viewer: Viewer) -> list[str]:
@@ -199,7 +201,9 @@ class Hub:
         self._moved.add(live.name)
         if viewer.ready:
             watch.catch_up()
-            viewer.tell_notices()
+        for notice in self.notices:
+            if notice.board == live.name:
+                viewer.tell(notice.id, notice.frame)
 
     def unsubscribe(self, viewer: Viewer, board: str) -> None:
         """Stop ``viewer`` watching ``board``; harmless when it does not."""
@@ -337,19 +341,18 @@ class Hub:
     async def post(self, notice: Notice) -> None:
         """Tell a notice to those whom it concerns. Raises TooManyNotices."""
         self.notices.post(notice)
-        await self._tell_notices()
+        async for viewer in in_turns(list(self.viewers)):
+            if viewer in self.viewers and notice.concerns(viewer.id, viewer.watches):
+                viewer.tell(notice.id, notice.frame)
 
     async def withdraw(self, notice_id: str) -> bool:
-        """Take a notice back; return whether there was one."""
+        """Take a notice back from everybody; return whether there was one."""
         found = self.notices.withdraw(notice_id)
-        await self._tell_notices()
+        frame = protocol.withdrawn(notice_id)
+        async for viewer in in_turns(list(self.viewers) if found else ()):
+            if viewer in self.viewers and viewer.owed.pop(notice_id, None) is None:
+                viewer.tell(notice_id, frame)
         return found
-
-    async def _tell_notices(self) -> None:
-        """Tell every viewer what it lacks; who cannot take it is told when it catches up."""
-        async for viewer in in_turns(list(self.viewers)):
-            if viewer in self.viewers:
-                viewer.tell_notices()
 
     def remove(self, viewer: Viewer) -> None:
         """End a viewer that is not to come back."""

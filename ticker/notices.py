@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +11,6 @@ from ticker.frame import Frame
 
 NOTICES_MAX = 20
 """Notices at once: more than that nobody reads."""
-
-WITHDRAWN_KEPT = 100
-"""Withdrawn notices of which viewers that lag are still told; beyond that they see them end."""
 
 
 @dataclass(slots=True)
@@ -28,7 +24,6 @@ class Notice:
     until: int
     board: str | None = None
     viewer: str | None = None
-    withdrawn: bool = False
     frame: Frame = field(init=False)
     """What is sent; encoded once for everybody."""
 
@@ -37,8 +32,8 @@ class Notice:
             self.id, self.text, level=self.level, at=self.at, until=self.until, board=self.board
         )
 
-    def concerns(self, viewer: str, boards: Collection[str]) -> bool:
-        """Whether it is for ``viewer``, who knows ``boards``."""
+    def concerns(self, viewer: str, boards: Container[str]) -> bool:
+        """Whether it is for ``viewer``, who watches ``boards``."""
         if self.viewer is not None:
             return self.viewer == viewer
         return self.board is None or self.board in boards
@@ -55,64 +50,32 @@ class TooManyNotices(Exception):
 
 
 class Notices:
-    """The notices that are valid, and those withdrawn before their time.
-
-    A viewer remembers the ids that it was told; ``news`` is what it lacks.
-    """
+    """The notices that are valid."""
 
     def __init__(self) -> None:
         self._notices: dict[str, Notice] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._notices)
-
     def __iter__(self) -> Iterator[Notice]:
-        """Yield those that are valid, oldest first."""
-        return (notice for notice in self._notices.values() if not notice.withdrawn)
-
-    @property
-    def ids(self) -> AbstractSet[str]:
-        """The ids of all, withdrawn ones among them."""
-        return self._notices.keys()
+        """Yield them, oldest first."""
+        return iter(self._notices.values())
 
     def post(self, notice: Notice) -> None:
         """Take a notice. Raises TooManyNotices."""
         self.expire(notice.at)
-        if len(list(self)) >= NOTICES_MAX:
+        if len(self._notices) >= NOTICES_MAX:
             raise TooManyNotices(f"at most {NOTICES_MAX} notices at once: withdraw one first")
         self._notices[notice.id] = notice
 
     def withdraw(self, notice_id: str) -> bool:
         """Take a notice back; return whether there was one."""
-        notice = self._notices.get(notice_id)
-        if notice is None or notice.withdrawn:
-            return False
-        notice.withdrawn, notice.frame = True, protocol.withdrawn(notice_id)
-        # to the end: in the order in which they were withdrawn
-        self._notices[notice_id] = self._notices.pop(notice_id)
-        gone = [known.id for known in self._notices.values() if known.withdrawn]
-        for oldest in gone[:-WITHDRAWN_KEPT]:
-            del self._notices[oldest]
-        return True
+        return self._notices.pop(notice_id, None) is not None
 
     def expire(self, now: int) -> None:
         """Forget those whose time is over at ``now``; viewers know when that is."""
-        for notice_id in [n.id for n in self._notices.values() if n.until <= now]:
+        for notice_id in [n.id for n in self if n.until <= now]:
             del self._notices[notice_id]
 
     def left(self, viewer: str) -> None:
         """Forget what was for ``viewer`` alone: it comes back with another id, if at all."""
-        for notice_id in [n.id for n in self._notices.values() if n.viewer == viewer]:
+        for notice_id in [n.id for n in self if n.viewer == viewer]:
             del self._notices[notice_id]
-
-    def news(self, told: Collection[str], viewer: str, boards: Collection[str]) -> list[Notice]:
-        """Return what a viewer that was ``told`` some ids lacks: new ones, and ones withdrawn."""
-        return [
-            notice
-            for notice in self._notices.values()
-            if (
-                notice.id in told
-                if notice.withdrawn
-                else notice.id not in told and notice.concerns(viewer, boards)
-            )
-        ]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from ticker.deflate import OUTSIDE, UNCOMPRESSED
 from ticker.frame import UNTOLD, Frame
 from ticker.live import LiveBoard
-from ticker.notices import Notices
 from ticker.protocol import CloseCode
 from ticker.tokens import FREE, Pass
 from ticker.traffic import Traffic
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 
 NO_SOCKET = -1
-NO_NOTICES: frozenset[str] = frozenset()
 
 
 class Connection(Protocol):
@@ -174,10 +172,8 @@ class Viewer:
     """One connection that watches boards. ``ready`` says whether it takes frames now."""
 
     __slots__ = (
-        "_notices",
         "_pending",
         "_stalled_at",
-        "_told",
         "address",
         "behind_since",
         "connection",
@@ -196,7 +192,6 @@ class Viewer:
         self,
         viewer_id: str,
         connection: Connection,
-        notices: Notices,
         address: str = "",
         may: Pass = FREE,
     ) -> None:
@@ -209,8 +204,6 @@ class Viewer:
         """Whether it ever watched a board."""
         self.behind_since: float | None = None
         """When it could take no more, until it is at the present again; of the monotonic clock."""
-        self._notices = notices
-        self._told = NO_NOTICES
         self.watches: dict[str, Watch] = {}
         self.owed: dict[str, Frame] = {}
         """What it is told as soon as it can be, by what that is about: of each thing the latest."""
@@ -241,24 +234,6 @@ class Viewer:
     def _settle(self) -> None:
         while self.owed and self.connection.writable:
             self.write(self.owed.pop(next(iter(self.owed))))
-
-    def tell_notices(self) -> None:
-        """Send what the viewer does not know yet of the notices for it, as far as it takes that.
-
-        The rest follows when it can take more. Paused viewers are told: notices are for people.
-        """
-        if not self._told and not self._notices:
-            return
-        self._told = self._told.intersection(self._notices.ids)
-        for notice in self._notices.news(self._told, self.id, self._known()):
-            if not self.connection.writable:
-                return
-            self._told ^= {notice.id}
-            self.write(notice.frame)
-
-    def _known(self) -> set[str]:
-        """Return the boards whose snapshot the viewer has."""
-        return {name for name, watch in self.watches.items() if watch.seq != UNTOLD}
 
     def sweep(self) -> int:
         """Return for how many sweeps nothing was sent that is about its quietest board, or none."""
@@ -295,8 +270,7 @@ class Viewer:
     def catch_up(self) -> None:
         """Go on after not having been ready: lead every board to the present."""
         self._stalled_at = None
-        self._settle()
-        self.tell_notices()  # first: busy boards could take all the room there is, again and again
+        self._settle()  # first: busy boards could take all the room there is, again and again
         self.set_ready(self.connection.writable and not self.paused)
         for name, watch in list(self.watches.items()):
             if not self.ready:
@@ -307,7 +281,6 @@ class Viewer:
                 self.watches[name] = self.watches.pop(name)
         if self.ready:
             self.behind_since = None
-        self.tell_notices()  # of boards whose snapshot came just now
 
     def pause(self) -> None:
         """Take nothing but heartbeats."""
