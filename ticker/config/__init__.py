@@ -14,17 +14,16 @@ from pydantic import BeforeValidator, Field
 from ticker import fields as known_fields
 from ticker.config.feeds import (
     Feed,
-    FieldRule,
     NewsFeed,
     PollFeed,
     PushFeed,
     RecordedFeed,
     ReplayFeed,
-    RowMapping,
     SimulatedPrices,
     SimulatedScores,
     StreamFeed,
 )
+from ticker.config.mapping import FieldRule, RowMapping
 from ticker.config.pace import Calendar, Rhythm
 from ticker.config.parts import FieldName, Name, Strict, ValueKind
 from ticker.config.server import Access, Key, Server
