@@ -185,6 +185,8 @@ def _collect(
                 if pipe in cpu and state["at"] - cpu[pipe][1] > 0.5:
                     used = (state["cpu"] - cpu[pipe][0]) / (state["at"] - cpu[pipe][1])
                     busiest = max(busiest, used) if not state.get("final") else busiest
+                if not latest:  # from when on the ramp counts: processes take time to start
+                    started = state["started"]
                 cpu[pipe] = state["cpu"], state["at"]
                 latest[pipe] = state
             if time.monotonic() >= next_shown and latest:

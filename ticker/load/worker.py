@@ -59,13 +59,14 @@ class Worker:
         self._number = itertools.count()
         self._permits = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._started = monotonic()
 
     async def run(self) -> None:
         """Ramp up, hold, converge, and say what was seen."""
         watch = [asyncio.create_task(self._report()), asyncio.create_task(self._measure_lag())]
         plan = self._plan
         ramp = 0.0 if plan.profile == "storm" else plan.ramp
-        started = monotonic()
+        started = self._started
         for i in range(plan.viewers):
             await _until(started + ramp * i / plan.viewers)
             self._start(self._live())
@@ -228,7 +229,8 @@ class Worker:
         counts = asdict(self._counts)
         counts["latency"] = self._counts.latency.counts()
         counts["connecting"] = self._counts.connecting.counts()
-        return {**counts, "cpu": process_time(), "lag": self._lag.counts(), "at": monotonic()}
+        clocks = {"started": self._started, "at": monotonic(), "cpu": process_time()}
+        return {**counts, **clocks, "lag": self._lag.counts()}
 
     async def _measure_lag(self) -> None:
         while True:
