@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all check format bench bench-web screenshots clean
+.PHONY: run test test-all demo-ops check format bench bench-web screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -20,6 +20,10 @@ test: $(VENV)/.dev $(VENV)/.browser
 # the wall and the embedded views, too: they wait for pages that turn
 test-all: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# a day of operations with 500 viewers: change, break, mend, add, remove, rotate a token, drain
+demo-ops: $(VENV)/.dev
+	$(BIN)/pytest -s tests/test_operations.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
