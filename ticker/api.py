@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from ticker import __version__, configfile, events
-from ticker.access import demand
 from ticker.feeds.push import PushFeed, Refused
 from ticker.page import best
+from ticker.protocol import BoardName
 
 if TYPE_CHECKING:
     from ticker.app import Ticker
@@ -117,7 +117,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         feed = ticker.producer.feed(name)
         if not isinstance(feed, PushFeed):
             return _problem(404, f"no feed '{name[:64]}' to push to")
-        demand(request, feed.settings.tokens, "a token of this feed")
+        ticker.access.demand(request, feed.settings.tokens, "a token of this feed")
         return await _take_in(feed, request, complete=complete)
 
     @app.get("/api/you")
@@ -136,10 +136,11 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     @app.get("/events", response_model=None)
     async def event_stream(
         request: Request,
-        board: Annotated[list[str], Query(min_length=1)],
+        board: Annotated[list[BoardName], Query(min_length=1)],
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Send the messages of boards as Server-Sent Events."""
+        board = list(dict.fromkeys(board))
         entry = ticker.access.admit(request, ticker.hub, board)
         unknown = [name for name in board if entry.may.allows(name) and name not in ticker.boards]
         if unknown:
