@@ -886,3 +886,24 @@ def test_events_ask_only_for_what_can_be_the_name_of_a_board(server: Running) ->
         assert [next(lines)["type"] for _ in range(2)] == ["welcome", "snapshot"]
         publish(server, "b", {"E": {"last": time.time()}})
         assert next(lines)["type"] == "diff"
+
+
+def test_strangers_learn_no_names_where_operations_are_for_admins() -> None:
+    """Whether the server lives and is ready, and nothing else; admins learn more."""
+    access = TOKENS[:-1] + f", admin_tokens: ['{ADMIN}'], operations: admin}}"
+    config = guarded(access=access).replace(
+        "boards:\n",
+        "  late: {kind: poll, every: 1h, url: 'http://127.0.0.1:1/', fields: {last: l}}\nboards:\n"
+        "  secret-plan: {feeds: [late]}\n",
+    )
+    with serving(config, KEY=SECRET) as server:
+        for headers in ({}, {"authorization": f"Bearer {token()}"}):
+            assert ask(server, "/readyz", **headers).json().keys() == {"status"}
+            assert ask(server, "/healthz", **headers).json().keys() == {"status", "version"}
+            for path in ("/metrics", "/api/status", "/api/you", "/openapi.json", "/status"):
+                text = ask(server, path, **headers).text
+                assert not [name for name in ("secret-plan", "late:", "still") if name in text]
+            assert status(server, "/metrics", **headers) in {401, 403}
+        mine = {"authorization": f"Bearer {ADMIN}"}
+        assert ask(server, "/readyz", **mine).json().keys() == {"status", "waiting"}
+        assert "viewers" in ask(server, "/healthz", **mine).json()

@@ -182,6 +182,14 @@ class Access:
         if self.settings.operations == "admin":
             self.admin(request)
 
+    def operates(self, request: Request) -> bool:
+        """Whether somebody may read how the server is."""
+        try:
+            self.operations(request)
+        except HTTPException:
+            return False
+        return True
+
     def admin(self, request: Request) -> None:
         """Let an admin pass; a dependency of every address that changes something.
 

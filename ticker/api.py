@@ -216,22 +216,26 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return await _answer(request, body, {"cache-control": "no-store"}, media_type)
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz(request: Request) -> dict[str, Any]:
         """Say that the process lives, and how well: viewers, and how late its loop is."""
+        lives = {"status": "ok", "version": __version__}
+        if not ticker.access.operates(request):
+            return lives
         return {
-            "status": "ok",
-            "version": __version__,
+            **lives,
             "viewers": len(ticker.hub.viewers),
             "closed": ticker.hub.closed,
             "loop_lag": ticker.lag.wire(),
         }
 
     @app.get("/readyz", response_model=None, responses={503: {"description": "Not now, and why"}})
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         """Say whether viewers may come, and why not."""
         waiting = ticker.unready()
         status = "draining" if ticker.hub.draining else "waiting" if waiting else "ready"
-        body = {"status": status, "waiting": waiting}
+        body: dict[str, Any] = {"status": status}
+        if ticker.access.operates(request):
+            body["waiting"] = waiting  # names boards and feeds
         return JSONResponse(body, status_code=503 if waiting else 200)
 
     schema = configfile.json_schema()
