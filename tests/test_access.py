@@ -855,3 +855,55 @@ def test_operations_are_open_or_for_admins(
         access.operations(request)
     assert caught.value.status_code == expected
     assert ADMIN not in caught.value.detail
+
+
+def test_guesses_at_tokens_are_logged_and_do_not_shut_out_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the address, without the guess; the right token counts at any time."""
+    access = f"access: {{admin_tokens: ['{ADMIN}']}}"
+    with serving(guarded(PROXIED, access=access)) as server:
+        for i in range(20):
+            guess = f"Bearer a guess, the {i}th, of an admin's token"
+            assert status(server, "/api/viewers", authorization=guess) == 403
+        assert status(server, "/api/viewers", authorization=f"Bearer {ADMIN}") == 200
+        lone = {"authorization": "Bearer x", "x_forwarded_for": "203.0.113.7"}
+        assert status(server, "/api/viewers", **lone) == 403
+    lines = [record.getMessage() for record in caplog.records if record.name == "ticker.access"]
+    assert lines[0] == "refused a guess at an admin token, from 127.0.0.1"
+    assert lines[-1].endswith("from 203.0.113.7")
+    assert "guess, the" not in str(lines)
+
+
+def test_events_ask_only_for_what_can_be_the_name_of_a_board(server: Running) -> None:
+    """Also beside one that may be watched, where the answer has begun; each counts once."""
+    mine = f"token={token(boards=['b'])}"
+    for name in ("x" * 65, ""):
+        assert status(server, f"/events?{mine}&board=b&board={name}") == 422
+    url = f"{server.url}/events?{mine}" + "&board=b" * 500
+    with httpx.stream("GET", url, timeout=PATIENCE) as response:
+        lines = (orjson.loads(line[5:]) for line in response.iter_lines() if line[:5] == "data:")
+        assert [next(lines)["type"] for _ in range(2)] == ["welcome", "snapshot"]
+        publish(server, "b", {"E": {"last": time.time()}})
+        assert next(lines)["type"] == "diff"
+
+
+def test_strangers_learn_no_names_where_operations_are_for_admins() -> None:
+    """Whether the server lives and is ready, and nothing else; admins learn more."""
+    access = TOKENS[:-1] + f", admin_tokens: ['{ADMIN}'], operations: admin}}"
+    config = guarded(access=access).replace(
+        "boards:\n",
+        "  late: {kind: poll, every: 1h, url: 'http://127.0.0.1:1/', fields: {last: l}}\nboards:\n"
+        "  secret-plan: {feeds: [late]}\n",
+    )
+    with serving(config, KEY=SECRET) as server:
+        for headers in ({}, {"authorization": f"Bearer {token()}"}):
+            assert ask(server, "/readyz", **headers).json().keys() == {"status"}
+            assert ask(server, "/healthz", **headers).json().keys() == {"status", "version"}
+            for path in ("/metrics", "/api/status", "/api/you", "/openapi.json", "/status"):
+                text = ask(server, path, **headers).text
+                assert not [name for name in ("secret-plan", "late:", "still") if name in text]
+            assert status(server, "/metrics", **headers) in {401, 403}
+        mine = {"authorization": f"Bearer {ADMIN}"}
+        assert ask(server, "/readyz", **mine).json().keys() == {"status", "waiting"}
+        assert "viewers" in ask(server, "/healthz", **mine).json()

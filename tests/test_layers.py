@@ -15,7 +15,7 @@ LAYERS = [
     {"frame", "logs"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices"},
-    {"feeds", "live", "transport", "plain", "viewer"},
+    {"feeds", "heads", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag", "pace"},
     {"access"},

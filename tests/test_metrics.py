@@ -302,6 +302,15 @@ def test_openmetrics_is_told_to_who_asks(run: Run) -> None:
         assert exposed(list(parse(plain.text))) == exposed(run.families)
 
 
+@pytest.mark.parametrize("version", ["1.x", "x", "1.0.0,text/plain;version=2.", "-1", "1..0"])
+def test_a_version_that_is_none_is_no_defect(version: str) -> None:
+    """Whoever asks gets a document, whatever they accept."""
+    with quiet_server() as server:
+        answer = server.get("/metrics", accept=f"application/openmetrics-text; version={version}")
+        assert answer.status_code == 200
+        assert answer.text.startswith("# HELP")
+
+
 MANY = AT_ONCE // 2  # so that their qualities are more than one piece
 
 

@@ -18,6 +18,7 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx
+import jwt
 import orjson
 import pytest
 
@@ -35,9 +36,19 @@ PATH = "hushhushword"  # looks like none, but was filled in
 FILE = "f1le-e7d6c5b4a39281"
 BASIC = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
 SENT = (ENV, LITERAL, QUERY, LOGIN, PASSWORD, PATH, FILE, BASIC)
-EVERY = (ADMIN, *SENT)
+VIEWER_KEY = "v1ewer-3c2b1a09f8e7d6c5b4a39281706f5e4d"
+PUSHER = "pu5her-8e7d6c5b4a3928"
+VIEWER = jwt.encode({"exp": 4_000_000_000}, VIEWER_KEY, "HS256")
+SIGNATURE = VIEWER.rpartition(".")[2]
+EVERY = (ADMIN, VIEWER_KEY, PUSHER, SIGNATURE, *SENT)
 
-ENVIRONMENT = {"ADMIN": ADMIN, "TOKEN": ENV, "PATH_KEY": PATH}
+ENVIRONMENT = {
+    "ADMIN": ADMIN,
+    "TOKEN": ENV,
+    "PATH_KEY": PATH,
+    "VIEWER_KEY": VIEWER_KEY,
+    "PUSHER": PUSHER,
+}
 
 
 def shown(text: str) -> list[str]:
@@ -125,8 +136,10 @@ def write_config(folder: Path, upstream: Source, names: list[str]) -> None:
         "literal": LITERAL,
     }
     feeds = "".join(FEED.format(name=name, **facts) for name in names)
-    boards = f"boards:\n  b: {{feeds: [{', '.join(names)}]}}\n"
-    access = 'access: {admin_tokens: ["${ADMIN}"]}\n'
+    feeds += '  pushed: {kind: push, every: 1s, tokens: ["${PUSHER}"], fields: {last: last}}\n'
+    boards = f"boards:\n  b: {{feeds: [{', '.join(names)}]}}\n  c: {{feeds: [pushed]}}\n"
+    keys = '[{algorithm: HS256, key: "${VIEWER_KEY}"}]'
+    access = f'access: {{viewers: token, keys: {keys}, admin_tokens: ["${{ADMIN}}"]}}\n'
     (folder / "config.yaml").write_text(f"{access}feeds:{feeds}{boards}")
     (folder / "secret").write_text(f"{FILE}\n")
 
@@ -176,7 +189,10 @@ def program(folder: Path) -> Iterator[Program]:
 ADDRESSES = (
     *("/", "/api/feeds", "/api/boards", "/api/boards/b", "/api/boards/b/history", "/healthz"),
     *("/readyz", "/config.schema.json", "/metrics", "/status", "/api/status", "/nothing"),
+    *("/openapi.json", "/api/you", "/api/viewers", "/api/notices", "/embed/tape", "/client.js"),
+    *("/api/feeds/pushed", "/-/reload", "/events?board=none", "/ws", "/docs"),
 )
+WATCHES = {"authorization": f"Bearer {VIEWER}"}
 
 
 def test_a_server_shows_no_secret(tmp_path: Path) -> None:
@@ -188,19 +204,31 @@ def test_a_server_shows_no_secret(tmp_path: Path) -> None:
             tried: dict[str, dict[str, object]] = {}
 
             def all_read() -> bool:
-                tried.update(httpx.get(f"{server.url}/api/feeds").json()["feeds"])
+                feeds = httpx.get(f"{server.url}/api/feeds", headers=WATCHES).json()["feeds"]
+                tried.update((name, feeds[name]) for name in names)
                 return all(feed["attempts"] for feed in tried.values())
 
             until(all_read, what="a reading of every feed", patience=60)
             for address in ADDRESSES:
                 assert not shown(server.get(address)), address
-                assert not shown(server.get(address, authorization="Bearer wrong")), address
-            with Follower(f"{server.url.replace('http', 'ws')}/ws?board=b") as viewer:
+                for token in ("wrong", VIEWER, ADMIN, PUSHER):
+                    known = server.get(address, authorization=f"Bearer {token}")
+                    assert not shown(known), address
+                query = f"{'&' if '?' in address else '?'}token={VIEWER}"
+                assert not shown(server.get(address + query)), address
+            push(server)
+            watch(server)
+            url = f"{server.url.replace('http', 'ws')}/ws?board=b&token={VIEWER}"
+            with Follower(url) as viewer:
                 viewer.follow_until(lambda v: "b" in v.rows)
                 assert viewer.feeds["b"].keys() == set(names)
                 assert not shown(str(viewer.messages))
+                viewer.send(type="token", token=f"{VIEWER}x")
+                assert not shown(str(viewer.wait("error")))
+            until(lambda: "refused a guess" in server.written())
             said = server.written()
             assert not shown(said)
+            assert all(orjson.loads(line) for line in said.splitlines())
         assert "Traceback" not in said
     told = str(upstream.requests)
     # the login is sent as the one word that BASIC is
@@ -210,6 +238,29 @@ def test_a_server_shows_no_secret(tmp_path: Path) -> None:
     assert {name.rpartition("-")[0] for name in fine} == set(silent), "a way did not fail"
     rejections = "".join(str(tried[f"one-other-type-{i}"]["rejections"]) for i in range(2))
     assert redact.MASK in rejections
+
+
+def push(server: Program) -> None:
+    """Push to a feed: with its token, and with others."""
+    url = f"{server.url}/api/feeds/pushed"
+    for token in (PUSHER, f"{PUSHER}x", ADMIN, VIEWER):
+        headers = {"authorization": f"Bearer {token}"}
+        for body, status in (([{"symbol": "A", "last": 1}], 200), ({}, 422)):
+            answer = httpx.post(url, json=body, headers=headers)
+            assert answer.status_code == (status if token == PUSHER else 403)
+            assert not shown(f"{answer.headers} {answer.text}")
+
+
+def watch(server: Program) -> None:
+    """Run the commands that watch a server, with a token that counts and with others."""
+    for token in (VIEWER, f"{VIEWER}x", ADMIN, f"{ADMIN}\n{VIEWER}"):
+        for command in (["top", server.url, "--once"], ["tail", server.url, "b", "--count", "1"]):
+            result = run(*command, TICKER_TOKEN=token)
+            assert (result.returncode == 0) is (token == VIEWER), result.stderr
+            assert "Traceback" not in result.stderr
+            assert not shown(result.stdout + result.stderr), command
+    result = run("probe", server.url, "--board", "c", TICKER_TOKEN=f"{VIEWER}x")
+    assert not shown(result.stdout + result.stderr)
 
 
 def test_commands_show_no_secret(tmp_path: Path) -> None:
@@ -226,6 +277,14 @@ def test_commands_show_no_secret(tmp_path: Path) -> None:
             assert "Traceback" not in result.stderr
             assert redact.MASK in result.stdout
             assert not shown(result.stdout + result.stderr), way
+        out = tmp_path / "recorded.jsonl"
+        feeds = [f"{way}-{i}" for i, way in enumerate(("other-type", "symbol", "message", "etag"))]
+        result = run(
+            "record", *feeds, "--out", str(out), "--for", "2s", cwd=tmp_path, **ENVIRONMENT
+        )
+        assert "Traceback" not in result.stderr
+        assert redact.MASK in out.read_text()
+        assert not shown(result.stdout + result.stderr + out.read_text())
 
 
 # -- a config that is wrong at the very place of a secret

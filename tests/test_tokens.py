@@ -116,6 +116,10 @@ BAD = {
         by_hand(HS256, {"exp": 10**18}),
         "token with an exp that is no time",
     ),
+    "an end of 3,000 digits": (
+        by_hand(HS256, b'{"exp":%s}' % (b"9" * 2_900)),
+        "token with an exp that is no time",
+    ),
     "boards as text": (signed(boards="b"), "token whose boards are no list of names"),
     "boards as null": (signed(boards=None), "token whose boards are no list of names"),
     "boards as numbers": (signed(boards=[1]), "token whose boards are no list of names"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +21,8 @@ from ticker.limits import Bucket, Buckets, home, viewer_address
 from ticker.protocol import CloseCode
 from ticker.tokens import FREE, BadToken, Pass
 from ticker.viewer import Viewer
+
+log = logging.getLogger(__name__)
 
 RETRY_AFTER = 10
 """Seconds after which a viewer for whom there was no place may come back."""
@@ -179,6 +182,14 @@ class Access:
         if self.settings.operations == "admin":
             self.admin(request)
 
+    def operates(self, request: Request) -> bool:
+        """Whether somebody may read how the server is."""
+        try:
+            self.operations(request)
+        except HTTPException:
+            return False
+        return True
+
     def admin(self, request: Request) -> None:
         """Let an admin pass; a dependency of every address that changes something.
 
@@ -188,7 +199,22 @@ class Access:
         known = self.settings.admin_tokens
         if not known:
             raise HTTPException(404, "no admin tokens in the config: access.admin_tokens")
-        demand(request, known, "an admin token")
+        self.demand(request, known, "an admin token")
+
+    def demand(self, request: Request, known: Sequence[str], what: str) -> None:
+        """Let through who has one of the ``known`` tokens; ``what`` such a token is, in words.
+
+        Guesses are logged, not limited: a limit would let strangers shut out who comes from the
+        same address. Raises HTTPException: 401 without one, 403 with a wrong one.
+        """
+        given = bearer(request.headers.get("authorization", ""))
+        if given is None:
+            raise HTTPException(401, f"{what} is needed", {"www-authenticate": "Bearer"})
+        # every one is compared, and in constant time: how long it takes tells nothing
+        right = [hmac.compare_digest(given.encode(), token.encode()) for token in known]
+        if True not in right:
+            log.warning("refused a guess at %s, from %s", what, self.address_of(request))
+            raise HTTPException(403, f"not {what}")
 
 
 def bearer(authorization: str) -> str | None:
@@ -211,17 +237,3 @@ def _later(status: int, words: str, seconds: int) -> HTTPException:
 
 def _not_allowed(board: str) -> HTTPException:
     return HTTPException(403, f"the token is not for board '{board[:64]}'")
-
-
-def demand(request: Request, known: Sequence[str], what: str) -> None:
-    """Let through who has one of the ``known`` tokens; ``what`` such a token is, in words.
-
-    Raises HTTPException: 401 without one, 403 with a wrong one.
-    """
-    given = bearer(request.headers.get("authorization", ""))
-    if given is None:
-        raise HTTPException(401, f"{what} is needed", {"www-authenticate": "Bearer"})
-    # every one is compared, and in constant time: how long it takes tells nothing
-    right = [hmac.compare_digest(given.encode(), token.encode()) for token in known]
-    if True not in right:
-        raise HTTPException(403, f"not {what}")

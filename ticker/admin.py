@@ -14,9 +14,11 @@ import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ticker.api import ADMIN, body, problems
 from ticker.channel import in_turns
 from ticker.config.parts import rule
 from ticker.errors import TickerError
+from ticker.feeds.push import JSON
 from ticker.hub import Hub
 from ticker.notices import Notice, TooManyNotices
 from ticker.scalars import Duration
@@ -41,7 +43,9 @@ UNFIT = {"Cc", "Cs", "Zl", "Zp"}
 
 def router(ticker: Ticker, reloader: Reloader) -> APIRouter:
     """Return the addresses for admins."""
-    routes = APIRouter(dependencies=[Depends(ticker.access.admin)])
+    routes = APIRouter(
+        dependencies=[ADMIN, Depends(ticker.access.admin)], responses=problems(401, 403, 404)
+    )
     _add_reload(routes, reloader)
     _add_viewers(routes, ticker.hub)
     _add_notices(routes, ticker.hub)
@@ -52,7 +56,7 @@ def router(ticker: Ticker, reloader: Reloader) -> APIRouter:
 
 
 def _add_reload(routes: APIRouter, reloader: Reloader) -> None:
-    @routes.post("/-/reload", response_model=None)
+    @routes.post("/-/reload", response_model=None, responses=problems(422))
     async def reload() -> Response:
         """Read the config file again; say what has changed, or what is wrong with it."""
         try:
@@ -151,7 +155,12 @@ class NoticeRequest(BaseModel):
 
 
 def _add_notices(routes: APIRouter, hub: Hub) -> None:
-    @routes.post("/api/notices")
+    @routes.post(
+        "/api/notices",
+        status_code=201,
+        responses=problems(409, 413, 422),
+        openapi_extra=body(**{JSON: NoticeRequest.model_json_schema()}),
+    )
     async def post(request: Request) -> Response:
         """Tell people something."""
         asked = await _asked(request)

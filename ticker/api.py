@@ -10,14 +10,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from ticker import __version__, configfile, events
-from ticker.access import demand
-from ticker.feeds.push import PushFeed, Refused
+from ticker.feeds.push import JSON, LINES, PushFeed, Refused
 from ticker.page import best
+from ticker.protocol import BoardName
 
 if TYPE_CHECKING:
     from ticker.app import Ticker
@@ -25,16 +26,39 @@ if TYPE_CHECKING:
 HISTORY_ROWS = 200
 """Most rows in one answer of history: more than a page shows at once."""
 
-JSON = "application/json"
-
 COMPRESS_FROM = 1_000
 """Shorter answers fit into a packet as they are."""
+
+
+def bearer_token(name: str, description: str) -> Any:
+    """Return what declares that an address heeds a token; who judges it is `Access`."""
+    scheme = HTTPBearer(scheme_name=name, description=description, auto_error=False)
+    return Depends(scheme)
+
+
+VIEWER = bearer_token("viewer", "A viewer's token, where the config wants one")
+ADMIN = bearer_token("admin", "An admin's token")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the declaration of answers that say in `detail` what is wrong."""
+    schema = {"type": "object", "required": ["detail"], "properties": {"detail": {}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def body(**schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the declaration of a body that the address reads by itself, by media type."""
+    content = {media: {"schema": schema} for media, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def add_routes(app: FastAPI, ticker: Ticker) -> None:
     """Add the HTTP addresses."""
 
-    @app.get("/api/boards")
+    @app.get("/api/boards", dependencies=[VIEWER], responses=problems(401))
     async def boards(request: Request, response: Response) -> dict[str, Any]:
         """List the boards that the viewer may watch."""
         may = ticker.access.viewer(request)
@@ -42,7 +66,12 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         boards = ticker.boards.values()
         return {"boards": [live.wire() for live in boards if may.allows(live.name)]}
 
-    @app.get("/api/boards/{name}", response_model=None)
+    @app.get(
+        "/api/boards/{name}",
+        response_model=None,
+        dependencies=[VIEWER],
+        responses={304: {"description": "What the viewer has"}, **problems(401, 403, 404)},
+    )
     async def board(name: str, request: Request) -> Response:
         """Return a board's snapshot message; 304 where the viewer has it already."""
         ticker.access.board(request, name)
@@ -58,7 +87,12 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
             return Response(status_code=304, headers=headers)
         return await _answer(request, live.snapshot().text, headers)
 
-    @app.get("/api/boards/{name}/history", response_model=None)
+    @app.get(
+        "/api/boards/{name}/history",
+        response_model=None,
+        dependencies=[VIEWER],
+        responses=problems(400, 401, 403, 404),
+    )
     async def history(
         name: str,
         request: Request,
@@ -93,7 +127,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         )
         return await _answer(request, body, {"cache-control": "no-cache"})
 
-    @app.get("/api/feeds")
+    @app.get("/api/feeds", dependencies=[VIEWER], responses=problems(401))
     async def feeds(request: Request, response: Response) -> dict[str, Any]:
         """Say how every feed is that fills a board of the viewer's, and how the config is."""
         may = ticker.access.viewer(request)
@@ -105,19 +139,25 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         }
         return {"feeds": told, "config": ticker.reloads.wire()}
 
-    @app.get("/api/status")
+    @app.get("/api/status", dependencies=[ADMIN], responses=problems(401, 403))
     async def status(request: Request) -> dict[str, Any]:
         """Say everything at once, for people who run it."""
         ticker.access.operations(request)
         return ticker.status()
 
-    @app.post("/api/feeds/{name}", response_model=None)
+    @app.post(
+        "/api/feeds/{name}",
+        response_model=None,
+        dependencies=[bearer_token("feed", "A token of the feed")],
+        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429),
+        openapi_extra=body(**{JSON: {}, LINES: {"type": "string"}}),
+    )
     async def push(name: str, request: Request, *, complete: bool = False) -> Response:
         """Take in what somebody pushes to a feed."""
         feed = ticker.producer.feed(name)
         if not isinstance(feed, PushFeed):
             return _problem(404, f"no feed '{name[:64]}' to push to")
-        demand(request, feed.settings.tokens, "a token of this feed")
+        ticker.access.demand(request, feed.settings.tokens, "a token of this feed")
         return await _take_in(feed, request, complete=complete)
 
     @app.get("/api/you")
@@ -133,13 +173,22 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
             "forwarded": ("used" if used else "ignored") if told else "absent",
         }
 
-    @app.get("/events", response_model=None)
+    @app.get(
+        "/events",
+        response_model=None,
+        dependencies=[VIEWER],
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "The messages"},
+            **problems(401, 403, 404, 429, 503),
+        },
+    )
     async def event_stream(
         request: Request,
-        board: Annotated[list[str], Query(min_length=1)],
+        board: Annotated[list[BoardName], Query(min_length=1)],
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Send the messages of boards as Server-Sent Events."""
+        board = list(dict.fromkeys(board))
         entry = ticker.access.admit(request, ticker.hub, board)
         unknown = [name for name in board if entry.may.allows(name) and name not in ticker.boards]
         if unknown:
@@ -150,7 +199,15 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    @app.get("/metrics", response_model=None)
+    @app.get(
+        "/metrics",
+        response_model=None,
+        dependencies=[ADMIN],
+        responses={
+            200: {"content": {"text/plain": {}}, "description": "All that is counted"},
+            **problems(401, 403),
+        },
+    )
     async def metrics(request: Request) -> Response:
         """Tell Prometheus everything that is counted."""
         ticker.access.operations(request)
@@ -159,22 +216,26 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return await _answer(request, body, {"cache-control": "no-store"}, media_type)
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz(request: Request) -> dict[str, Any]:
         """Say that the process lives, and how well: viewers, and how late its loop is."""
+        lives = {"status": "ok", "version": __version__}
+        if not ticker.access.operates(request):
+            return lives
         return {
-            "status": "ok",
-            "version": __version__,
+            **lives,
             "viewers": len(ticker.hub.viewers),
             "closed": ticker.hub.closed,
             "loop_lag": ticker.lag.wire(),
         }
 
-    @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
+    @app.get("/readyz", response_model=None, responses={503: {"description": "Not now, and why"}})
+    async def readyz(request: Request) -> Response:
         """Say whether viewers may come, and why not."""
         waiting = ticker.unready()
         status = "draining" if ticker.hub.draining else "waiting" if waiting else "ready"
-        body = {"status": status, "waiting": waiting}
+        body: dict[str, Any] = {"status": status}
+        if ticker.access.operates(request):
+            body["waiting"] = waiting  # names boards and feeds
         return JSONResponse(body, status_code=503 if waiting else 200)
 
     schema = configfile.json_schema()

@@ -68,6 +68,11 @@ PortOption = Annotated[
     int | None, typer.Option(help="Port, instead of the config's.", min=0, max=65_535)
 ]
 
+TokenOption = Annotated[
+    str | None,
+    typer.Option(envvar="TICKER_TOKEN", help="Token, where the server asks for one."),
+]
+
 config_app = typer.Typer(help="What the config comes to.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
@@ -193,20 +198,18 @@ def tail(
     url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
     board: Annotated[str | None, typer.Argument(help="Board; default the first.")] = None,
     count: Annotated[int, typer.Option(help="Stop after so many messages; 0: never.")] = 0,
+    token: TokenOption = None,
 ) -> None:
     """Print a board's messages as they come, one a line; reconnects and resumes by itself."""
     from ticker.tail import follow
 
-    asyncio.run(follow(url, board, count, out, err))
+    asyncio.run(follow(url, board, count, out, err, token))
 
 
 @app.command()
 def top(
     url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="TICKER_TOKEN", help="Token, where the server asks for one."),
-    ] = None,
+    token: TokenOption = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
 ) -> None:
     """Watch feeds, boards and viewers of a running server, once a second."""
@@ -236,6 +239,7 @@ def load(
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the run as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with plots.")] = None,
     compare: Annotated[Path | None, typer.Option(help="JSON of an earlier run.")] = None,
+    token: TokenOption = None,
 ) -> None:
     """Simulate viewers, measure what they see, and prove that it is right.
 
@@ -256,7 +260,15 @@ def load(
         deflate,
         sample,
     )
-    code = run(asked, assertions, out, json_file=out_file, html_file=html, base_file=compare)
+    code = run(
+        asked,
+        assertions,
+        out,
+        token=token,
+        json_file=out_file,
+        html_file=html,
+        base_file=compare,
+    )
     raise typer.Exit(code)
 
 
@@ -266,6 +278,7 @@ def probe(
         str, typer.Argument(help="The public address, such as https://ticker.example.com.")
     ],
     board: Annotated[str | None, typer.Option(help="Board; default the first.")] = None,
+    token: TokenOption = None,
 ) -> None:
     """Say whether the proxies in front of a server let everything through as it should be.
 
@@ -273,7 +286,7 @@ def probe(
     """
     from ticker.probe import probe as run
 
-    if not asyncio.run(run(url, board, out)):
+    if not asyncio.run(run(url, board, out, token)):
         raise typer.Exit(1)
 
 

@@ -125,7 +125,7 @@ class Metrics(Collector):
         might: a broadcast lets go of the interpreter at every viewer, and a thread that takes it
         keeps it for 5 ms.
         """
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _encoder(accept)
         written = bytearray()
         async with self._writing:
             for metric in self._registry.collect():
@@ -289,6 +289,14 @@ class _Only:
 
     def collect(self) -> Iterable[Metric]:
         return self._metrics
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return what writes the format that is accepted; what cannot be read asks for none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # versions that are no numbers
+        return choose_encoder("")
 
 
 def _lines(encode: Callable[[Any], bytes], metric: Metric, start: int) -> bytes:

@@ -21,7 +21,15 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from ticker.errors import TickerError, one_line
-from ticker.tail import MESSAGE_LIMIT, SUBPROTOCOL, base, first_board, live_url
+from ticker.tail import (
+    MESSAGE_LIMIT,
+    SUBPROTOCOL,
+    base,
+    bearer,
+    first_board,
+    live_url,
+    refused,
+)
 
 ANSWER_SECONDS = 10.0
 """How long a request may take."""
@@ -41,6 +49,15 @@ OPS = ("/metrics", "/status", "/api/status", "/api/viewers", "/-/reload")
 
 Times = list[tuple[int, float]]
 """Seqs in the order in which they came, each with the monotonic time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the board is that is watched, and the headers that let one watch it."""
+
+    where: str
+    board: str
+    headers: dict[str, str] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -84,18 +101,19 @@ class Watched:
             self.later += 1
 
 
-async def probe(url: str, board: str | None, out: Console) -> bool:
+async def probe(url: str, board: str | None, out: Console, token: str | None = None) -> bool:
     """Look at the server behind ``url``; return whether everything gets through.
 
     Raises TickerError when there is no ticker server to look at.
     """
-    where = base(url)
-    board = board or await first_board(where)
-    report = Report(out)
+    where, headers = base(url), bearer(token)
+    board = board or await first_board(where, headers)
+    report, way = Report(out), Way(where, board, headers)
+    # without the token: what is for ops must be closed to everybody else
     async with httpx.AsyncClient(base_url=where, timeout=ANSWER_SECONDS) as http:
         await _requests(http, report)
-        heartbeat = await _upgrade(live_url(where, board, {}), where, report)
-        await _live(http, board, live_url(where, board, {}), heartbeat, report)
+        heartbeat = await _upgrade(way, report)
+        await _live(http, way, heartbeat, report)
     failed = f"{report.bad} of {report.findings} are bad"
     out.print(failed if report.bad else "everything gets through")
     return not report.bad
@@ -158,23 +176,23 @@ async def _ops(http: httpx.AsyncClient, report: Report) -> None:
 # -- the upgrade
 
 
-async def _upgrade(url: str, origin: str, report: Report) -> float | None:
+async def _upgrade(way: Way, report: Report) -> float | None:
     """Judge the upgrade as programs and as browsers ask for it; return the heartbeat in seconds."""
     try:
-        async with _connect(url) as socket:
+        async with _connect(way) as socket:
             heartbeat = await _welcomed(socket)
             _compression(socket, report)
     except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, ValueError) as error:
         report.wrong("websocket", _refused(error))
         return None
     try:
-        async with _connect(url, origin=origin) as socket:
+        async with _connect(way, origin=way.where) as socket:
             await _welcomed(socket)
     except InvalidStatus as error:
         status = error.response.status_code
         report.wrong(
             "websocket",
-            f"the upgrade works, but not for browsers (HTTP {status} with Origin {origin}): "
+            f"the upgrade works, but not for browsers (HTTP {status} with Origin {way.where}): "
             "pass on Host with its port, or name the site in `server.origins`",
         )
     except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, ValueError) as error:
@@ -184,9 +202,10 @@ async def _upgrade(url: str, origin: str, report: Report) -> float | None:
     return heartbeat
 
 
-def _connect(url: str, **options: Any) -> connect:
+def _connect(way: Way, **options: Any) -> connect:
     return connect(
-        url,
+        live_url(way.where, way.board, {}),
+        additional_headers=way.headers,
         subprotocols=[SUBPROTOCOL],
         max_size=MESSAGE_LIMIT,
         open_timeout=ANSWER_SECONDS,
@@ -221,24 +240,24 @@ def _refused(error: Exception) -> str:
     status = error.response.status_code
     if status in {429, 503}:
         return f"no upgrade: HTTP {status}, the server or a limit of the proxy is full"
+    if refused(error):
+        return f"no upgrade: HTTP {status}, the server refuses: is a token needed, or another?"
     return f"no upgrade: HTTP {status}: pass on Upgrade and Connection, by HTTP/1.1"
 
 
 # -- what comes later
 
 
-async def _live(
-    http: httpx.AsyncClient, board: str, url: str, heartbeat: float | None, report: Report
-) -> None:
+async def _live(http: httpx.AsyncClient, way: Way, heartbeat: float | None, report: Report) -> None:
     """Judge whether messages come when they are sent, and whether quiet connections stay.
 
     ``heartbeat`` is None where there is no WebSocket: events are judged all the same.
     """
     patience = HELD_SECONDS + 2.5 * min(heartbeat or ASSUMED_HEARTBEAT, IDLE_SECONDS)
     by_socket, by_events = Watched(), Watched()
-    watching = [_watch(_event_messages(http, board), by_events, patience)]
+    watching = [_watch(_event_messages(http, way), by_events, patience)]
     if heartbeat is not None:
-        watching += [_paused(url, patience), _watch(_socket_messages(url), by_socket, patience)]
+        watching += [_paused(way, patience), _watch(_socket_messages(way), by_socket, patience)]
     end = monotonic() + patience
     broken, *ended = await asyncio.gather(*watching)
     _judge_events(lateness(by_socket.times, by_events.times, end), by_events, broken, report)
@@ -288,26 +307,29 @@ async def _watch(
     return "the connection was ended"
 
 
-async def _socket_messages(url: str) -> AsyncIterator[dict[str, Any]]:
-    async with _connect(url) as socket:
+async def _socket_messages(way: Way) -> AsyncIterator[dict[str, Any]]:
+    async with _connect(way) as socket:
         async for text in socket:
             yield orjson.loads(text)
 
 
-async def _event_messages(http: httpx.AsyncClient, board: str) -> AsyncIterator[dict[str, Any]]:
+async def _event_messages(http: httpx.AsyncClient, way: Way) -> AsyncIterator[dict[str, Any]]:
     timeout = httpx.Timeout(ANSWER_SECONDS, read=None)  # the caller's patience counts
-    async with http.stream("GET", "/events", params={"board": board}, timeout=timeout) as answer:
+    params = {"board": way.board}
+    async with http.stream(
+        "GET", "/events", params=params, headers=way.headers, timeout=timeout
+    ) as answer:
         answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line.startswith("data:"):
                 yield orjson.loads(line[5:])
 
 
-async def _paused(url: str, patience: float) -> str | None:
+async def _paused(way: Way, patience: float) -> str | None:
     """Return what happens to a connection on which only heartbeats come, None if they do."""
     beats = 0
     try:
-        async with asyncio.timeout(patience), _connect(url) as socket:
+        async with asyncio.timeout(patience), _connect(way) as socket:
             await socket.send('{"type":"pause"}')
             async for text in socket:
                 beats += orjson.loads(text)["type"] == "heartbeat"

@@ -12,7 +12,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ticker import protocol
 from ticker.errors import TickerError
@@ -21,19 +21,24 @@ WAIT_BASE, WAIT_MAX = 0.5, 15.0
 MESSAGE_LIMIT = 64_000_000
 
 
-async def follow(url: str, board: str | None, count: int, out: Console, err: Console) -> None:
+async def follow(
+    url: str, board: str | None, count: int, out: Console, err: Console, token: str | None = None
+) -> None:
     """Print messages of ``board`` until ``count`` came (0: for ever).
 
     Raises TickerError when the first connection cannot be made or the server says not to come back.
     """
-    where = base(url)
-    board = board or await first_board(where)
+    where, headers = base(url), bearer(token)
+    board = board or await first_board(where, headers)
     place: dict[str, Any] = {}  # epoch and seq, once known
     attempts, seen = 0, 0
     while True:
         try:
             async with connect(
-                live_url(where, board, place), subprotocols=[SUBPROTOCOL], max_size=MESSAGE_LIMIT
+                live_url(where, board, place),
+                subprotocols=[SUBPROTOCOL],
+                max_size=MESSAGE_LIMIT,
+                additional_headers=headers,
             ) as socket:
                 async for text in socket:
                     attempts = 0
@@ -49,7 +54,7 @@ async def follow(url: str, board: str | None, count: int, out: Console, err: Con
         except ConnectionClosed as closed:
             why, code = str(closed), closed.rcvd.code if closed.rcvd else None
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            if not seen:
+            if not seen or refused(error):
                 raise TickerError(f"cannot follow {url}: {error}") from None
             why, code = str(error), None
         if code is not None and code >= FINAL_CODES:
@@ -80,16 +85,33 @@ def base(url: str) -> str:
     return f"{'https' if secure else 'http'}://{parts.netloc}"
 
 
+def bearer(token: str | None) -> dict[str, str]:
+    """Return the header that shows a token, none without one.
+
+    Raises TickerError for what is no token, without it: libraries would tell what they cannot send.
+    """
+    if not token:
+        return {}
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise TickerError("the token has characters that no token has")
+    return {"authorization": f"Bearer {token}"}
+
+
+def refused(error: Exception) -> bool:
+    """Whether a server answered an upgrade with what another attempt does not change."""
+    return isinstance(error, InvalidStatus) and error.response.status_code in {401, 403}
+
+
 def live_url(where: str, board: str, place: dict[str, Any]) -> str:
     """Return the address of the live endpoint; ``place`` is an epoch and seq to resume from."""
     query = urlencode({"board": board, **place})
     return f"{where.replace('http', 'ws', 1)}/ws?{query}"
 
 
-async def first_board(where: str) -> str:
+async def first_board(where: str, headers: dict[str, str]) -> str:
     """Return the first board of a server. Raises TickerError when it does not answer as one."""
     try:
-        async with httpx.AsyncClient(base_url=where, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=where, headers=headers, timeout=10) as client:
             listed = (await client.get("/api/boards")).raise_for_status().json()
         return str(listed["boards"][0]["name"])
     except (httpx.HTTPError, httpx.InvalidURL, InvalidURI) as error:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ticker.errors import TickerError, one_line
 from ticker.quality import Quality
-from ticker.tail import base
+from ticker.tail import base, bearer
 
 EVERY_SECONDS = 1.0
 TIMEOUT_SECONDS = 5.0
@@ -102,8 +102,7 @@ async def watch(url: str, token: str | None, out: Console, *, once: bool) -> Non
 
     Raises TickerError for what is no address, and once also when the server does not answer.
     """
-    where = base(url)
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    where, headers = base(url), bearer(token)
     async with httpx.AsyncClient(
         base_url=where, headers=headers, timeout=TIMEOUT_SECONDS
     ) as client:

@@ -22,6 +22,7 @@ def load(
     assertions: str,
     out: Console,
     *,
+    token: str | None = None,
     json_file: Path | None = None,
     html_file: Path | None = None,
     base_file: Path | None = None,
@@ -40,7 +41,7 @@ def load(
                 screen.update(report.table(second, before[-1] if before else None))
             before[:] = [second]
 
-        result = run(asked, show)
+        result = run(asked, show, token)
     metrics = result.metrics()
     failures = [*_broken(result), *(words for c in conditions if (words := c.check(metrics)))]
     document = report.document(result, failures)

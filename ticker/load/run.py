@@ -19,6 +19,7 @@ from ticker.load import verdict
 from ticker.load.histogram import Histogram
 from ticker.load.viewer import Target
 from ticker.load.worker import CONVERGE_SECONDS, Plan, Profile, main
+from ticker.tail import bearer
 
 SUMS = (
     "connected",
@@ -113,12 +114,16 @@ class Result:
         return verdict.saturated(self.cpu, self.final.lag.percentile(99))
 
 
-def run(load: Load, show: Callable[[Second], None]) -> Result:
-    """Run the load; ``show`` is called about once a second. Raises TickerError in words."""
-    board = _examine(load)
+def run(load: Load, show: Callable[[Second], None], token: str | None = None) -> Result:
+    """Run the load; ``show`` is called about once a second. Raises TickerError in words.
+
+    ``token`` is no part of ``load``, which is written down.
+    """
+    headers = bearer(token)
+    board = _examine(load, headers)
     parts = urlsplit(load.url)
     host, port = parts.hostname or "", parts.port or 80
-    target = Target(host, port, "/ws", board, load.deflate)
+    target = Target(host, port, "/ws", board, load.deflate, headers=headers)
     every = max(1, -(-load.viewers // load.sample))
     context = multiprocessing.get_context("spawn")
     processes: list[tuple[BaseProcess, Connection]] = []
@@ -145,12 +150,12 @@ def run(load: Load, show: Callable[[Second], None]) -> Result:
                 process.join()
 
 
-def _examine(load: Load) -> str:
+def _examine(load: Load, headers: dict[str, str]) -> str:
     """Return the board to watch, after a look at whether this is a server of ours."""
     if urlsplit(load.url).scheme != "http":
         raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{load.url}'")
     try:
-        answer = httpx.get(f"{load.url}/api/boards", timeout=10)
+        answer = httpx.get(f"{load.url}/api/boards", headers=headers, timeout=10)
         names = [str(board["name"]) for board in answer.raise_for_status().json()["boards"]]
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise TickerError(f"cannot reach {load.url}: {error or type(error).__name__}") from None

@@ -66,6 +66,8 @@ class Target:
     deflate: bool = True
     protocol: bool = True
     """Whether it is this program's protocol; without it only frames are counted."""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """What else is sent with the upgrade, such as a token."""
 
 
 class LoadViewer(asyncio.Protocol):
@@ -115,6 +117,7 @@ class LoadViewer(asyncio.Protocol):
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
             "Sec-WebSocket-Version: 13",
         ]
+        lines += [f"{name}: {value}" for name, value in self._target.headers.items()]
         if self._target.deflate:
             lines.append(f"Sec-WebSocket-Extensions: {OFFER}")
         self.transport.write("\r\n".join([*lines, "", ""]).encode())

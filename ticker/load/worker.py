@@ -202,7 +202,7 @@ class Worker:
         waiting = set(sampled)
         deadline = monotonic() + CONVERGE_SECONDS
         path = f"{self._plan.url}/api/boards/{self._plan.target.board}"
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, headers=self._plan.target.headers) as client:
             while waiting and monotonic() < deadline:
                 try:
                     told = (await client.get(path)).json()

@@ -1,0 +1,89 @@
+"""Requests whose heads are bounded, in bytes and in time; uvicorn takes them of any length and age.
+
+A head is the request line and the headers. Trailers, and what else is no body, count like it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+HEAD_BYTES = 65_536
+"""What may come until a head is complete, give or take what is read at once."""
+
+HEAD_SECONDS = 10.0
+"""How long a head may take, from the connect or the first byte after an answer on."""
+
+
+class HeadProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol; ends connections that send a head without end, or none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unread = 0  # bytes since a head ended or a piece of a body came
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read; refuse a head that is too long, and wait for one only as long as may be."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
+            return  # upgraded by now, or refused already
+        if self._unread > HEAD_BYTES:
+            self._refuse()
+        elif self._idle and self._deadline is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """Take note that a head is complete."""
+        self._unread = 0
+        self._cancel()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take note of what is no head."""
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take note that the next head may begin."""
+        self._unread = 0
+        super().on_message_complete()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self._idle:  # browsers connect ahead, too, and mind an end less than an answer
+            self.transport.close()
+
+    def _refuse(self) -> None:
+        """Say that the head is too long, unless another answer is on its way."""
+        if self._idle:
+            status = STATUS_LINE[HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE]
+            self.transport.write(status + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
