@@ -8,14 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from tests import support
 from tests.support import PATIENCE, QUIET, Running, publish, serving, until
 from ticker import heads
-from ticker.config import Settings
-from ticker.server import configure
 
 CONFIG = QUIET.format(heartbeat="500ms", stall="20s", viewers=100, presence="0s").replace(
     "boards:\n",
@@ -29,16 +24,8 @@ CHUNKED = PUSH + b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     """Return a server with a feed to push to."""
-
-    def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
-        options = configure(app, settings)
-        options.http = heads.HeadProtocol
-        return options
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(support, "configure", configured)
-        with serving(CONFIG) as found:
-            yield found
+    with serving(CONFIG) as found:
+        yield found
 
 
 @pytest.fixture(scope="module", autouse=True)

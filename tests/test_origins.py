@@ -76,6 +76,23 @@ def test_other_sites_may_only_read(server: Running) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("origin", [FRIEND, STRANGER])
+def test_only_named_sites_may_send_a_token(server: Running, origin: str) -> None:
+    """As a header, which a browser asks about first; cookies are not sent for them."""
+    headers = {
+        "origin": origin,
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "authorization",
+    }
+    response = httpx.options(f"{server.url}/api/boards", headers=headers)
+    assert response.status_code == (200 if origin == FRIEND else 400)
+    allowed = response.headers["access-control-allow-headers"].lower()
+    assert "authorization" in allowed.split(", ")
+    assert "access-control-allow-credentials" not in response.headers
+    known = response.headers.get("access-control-allow-origin")
+    assert known == (FRIEND if origin == FRIEND else None)
+
+
 @pytest.mark.parametrize("path", ["/embed/tape", "/embed/table", "/embed/tape.html"])
 def test_pages_for_frames_may_be_framed(server: Running, alone: Running, path: str) -> None:
     """By pages of this server, and of the sites that are named."""

@@ -216,7 +216,9 @@ def create_app(loaded: Loaded) -> FastAPI:
     app.state.live = WebSocketEndpoint(ticker.hub, ticker.access)
     app.state.headers = security_headers(settings.server.origins)
     if settings.server.origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.server.origins)
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.server.origins, allow_headers=["authorization"]
+        )
     api.add_routes(app, ticker)
     app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])

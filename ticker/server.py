@@ -23,6 +23,7 @@ from ticker.config import Server as ServerSettings
 from ticker.config import Settings
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
+from ticker.heads import HeadProtocol
 from ticker.reload import Reloader
 from ticker.transport import UNSENT_LOW, FrameProtocol
 
@@ -133,6 +134,7 @@ def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return uvicorn's configuration; everything that differs from its defaults has a reason."""
     return uvicorn.Config(
         app,
+        http=HeadProtocol,
         ws=FrameProtocol,
         ws_per_message_deflate=False,  # a window and a compressor per viewer is what we do without
         ws_max_size=settings.server.max_message,
