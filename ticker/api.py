@@ -118,7 +118,11 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         if not isinstance(feed, PushFeed):
             return _problem(404, f"no feed '{name[:64]}' to push to")
         demand(request, feed.settings.tokens, "a token of this feed")
-        return await _take_in(feed, request, complete=complete)
+        answer = await _take_in(feed, request, complete=complete)
+        if ticker.producer.feed(name) is not feed:  # what it took in, nobody looks at any more
+            why = f"feed '{name}' began anew meanwhile: push it again"
+            return _problem(503, why, {"retry-after": "1"})
+        return answer
 
     @app.get("/api/you")
     async def you(request: Request, response: Response) -> dict[str, Any]:

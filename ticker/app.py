@@ -87,10 +87,11 @@ class Ticker:
         self.settings = settings
         self.access.settings, self.access.server = settings.access, settings.server
         self.hub.settings = settings.server
+        said = self.producer.said()  # a board that shows a feed no more has forgotten it
         self._reshape(settings)
         for name, change in changes.feeds.items():
             self._change(name, change, made.get(name))
-        self.producer.connect()
+        self.producer.connect(said)
         for live in self.boards.values():
             self.hub.publish(live)
         if {Change.ADDED, Change.REMOVED} & set(changes.boards.values()):
@@ -136,7 +137,7 @@ class Ticker:
 
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
         """Have something done that nobody waits for."""
-        task = asyncio.create_task(errand)
+        task = asyncio.create_task(_warned(errand))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
@@ -221,6 +222,14 @@ def create_app(loaded: Loaded) -> FastAPI:
     app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
+
+
+async def _warned(errand: Coroutine[Any, Any, None]) -> None:
+    """Do what nobody waits for; a failure is for the log."""
+    try:
+        await errand
+    except Exception:
+        log.exception("what a reload left to do has failed")
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

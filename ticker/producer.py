@@ -14,7 +14,7 @@ from typing import Any
 from ticker import fields
 from ticker.config import Feed as FeedSettings
 from ticker.config import ReplayFeed
-from ticker.diff import Rows
+from ticker.diff import Row, Rows
 from ticker.errors import FeedError
 from ticker.feeds import NOTHING, Feed, Reading, Silence
 from ticker.guard import Guard
@@ -48,7 +48,9 @@ class _Source:
         self.boards: list[LiveBoard] = []
         self.health = health
         self.fresh = True
-        """Whether nothing was read yet: rows there are, are of what the feed was before."""
+        """Whether no rows were read yet: those there are, are of what the feed was before."""
+        self.gone = False
+        """Whether the feed is read no more; a reading under way counts for nothing."""
         self.pace = Pace(settings)
         self.late: frozenset[str] = frozenset()
         self.most: int = getattr(settings, "max_rows", ROWS_MAX)
@@ -61,10 +63,11 @@ class _Source:
                 most=self.most,
                 cumulative=isinstance(settings, ReplayFeed) or settings.listens,
             )
+            self.guard.held = health.held  # it counts on
 
     def adjust(self, settings: FeedSettings) -> None:
         """Go on with other settings that say only when to read and how to judge."""
-        self.settings, self.pace = settings, Pace(settings)
+        self.settings, self.pace = settings, self.pace.adjusted(settings)
         self.feed.adjust(settings)
 
     def status(self) -> FeedStatus:
@@ -111,11 +114,16 @@ class Producer:
         What that one said stays until the first reading, and so does how far it can be trusted.
         """
         before = self._sources.get(name)
-        self._sources[name] = _Source(settings, feed, before.health if before else Health())
-        if before is not None:
-            self._sources[name].boards = before.boards
-            before.health.waiting_since = {}
-        return before.feed if before else None
+        source = _Source(settings, feed, before.health if before else Health())
+        self._sources[name] = source
+        if before is None:
+            return None
+        before.gone = True
+        source.boards, source.late = before.boards, before.late
+        source.pace = before.pace.restarted(settings, before.health.record)
+        source.health.waiting_since = {}
+        source.health.record = replace(source.health.record, ended=False)
+        return before.feed
 
     def adjust(self, name: str, settings: FeedSettings) -> None:
         """Go on reading feed ``name``, at other times or judged otherwise."""
@@ -123,16 +131,26 @@ class Producer:
 
     def drop(self, name: str) -> Feed:
         """Read feed ``name`` no more; return it, to be closed."""
-        return self._sources.pop(name).feed
+        source = self._sources.pop(name)
+        source.gone = True
+        return source.feed
 
-    def connect(self) -> None:
-        """Let every feed fill the boards that show it now; new ones get what it last said."""
+    def said(self) -> dict[str, Mapping[str, Row]]:
+        """Return what each feed last said, of those that a board shows."""
+        sources = self._sources.items()
+        return {name: s.boards[0].board.said(name) for name, s in sources if s.boards}
+
+    def connect(self, said: Mapping[str, Mapping[str, Row]] | None = None) -> None:
+        """Let every feed fill the boards that show it now; new ones get what it last ``said``."""
+        shown: dict[str, list[LiveBoard]] = {}
+        for live in self._boards.values():
+            for name in live.feeds:
+                shown.setdefault(name, []).append(live)
         for name, source in self._sources.items():
-            before = source.boards
-            source.boards = [live for live in self._boards.values() if name in live.feeds]
+            before, source.boards = source.boards, shown.get(name, [])
             for live in source.boards:
-                if live not in before and before:
-                    live.board.apply(name, before[0].board.said(name))
+                if live not in before and said and name in said:
+                    live.board.apply(name, said[name])
                     live.board.rate(name, source.health.quality, source.late)
                     live.report(name, source.status())
                     live.changed.set()
@@ -146,8 +164,8 @@ class Producer:
         health = source.health
         started, now = perf_counter(), time()
         reading, error = await _read(name, source, now)
-        if self._sources.get(name) is not source:
-            return None  # meanwhile it was removed, or another took its name
+        if source.gone:
+            return None
         now = time()
         health.attempted(now, perf_counter() - started)
         source.pace.attempted()
@@ -192,8 +210,10 @@ class Producer:
 
     async def close(self) -> None:
         """Release what the feeds hold."""
-        for source in self._sources.values():
-            await source.feed.close()
+        closing = (source.feed.close() for source in self._sources.values())
+        for error in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.warning("cannot close a feed: %s", error)
 
     def feed(self, name: str) -> Feed | None:
         """Return feed ``name``, None where there is none."""
@@ -229,7 +249,9 @@ class Producer:
         source.pace.heard(source.rows(), now)
         if reading is None:
             return
-        complete, source.fresh = reading.complete or source.fresh, False
+        complete = reading.complete
+        if source.fresh and (complete or reading.rows):  # a mere sign of life replaces nothing
+            complete, source.fresh = True, False
         for live in source.boards:
             live.board.apply(name, reading.rows, complete=complete, kept=reading.kept)
             surplus = len(live.board.said(name)) - source.most
@@ -289,7 +311,7 @@ async def _read(
     except FeedError as error:
         return None, error
     except Exception as error:  # a defect in one feed must not stop the others
-        if not source.health.record.failures:
+        if not (source.health.record.failures or source.gone):  # what closes is free to fail
             log.exception("feed '%s': unexpected error", name)
         return None, FeedError(f"unexpected {type(error).__name__}; the log says more")
 

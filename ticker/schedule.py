@@ -23,6 +23,9 @@ FIRST_RUN_WITHIN = 1.0
 FIRST = "#first"
 """Ends the id of a job that runs once; no feed's name has such a sign."""
 
+FIRST_AT_ONCE = 1_000
+"""One that is still under way is of a feed that is gone; what has the name now begins anyway."""
+
 # what it warns of (late and overlapping runs) is counted here instead, per feed
 logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
@@ -108,6 +111,7 @@ class Schedule:
     def stop(self) -> None:
         """Start nothing more; ticks under way are cancelled."""
         if self._scheduler.running:
+            self._scheduler.pause()  # the end is a turn of the loop away; until then nothing starts
             self._scheduler.shutdown(wait=False)
 
     def next_run(self, name: str) -> float | None:
@@ -131,7 +135,12 @@ class Schedule:
     def _once(self, name: str, at: datetime) -> None:
         # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
         self._scheduler.add_job(
-            self._run, DateTrigger(at), args=[name], id=f"{name}{FIRST}", replace_existing=True
+            self._run,
+            DateTrigger(at),
+            args=[name],
+            id=f"{name}{FIRST}",
+            replace_existing=True,
+            max_instances=FIRST_AT_ONCE,
         )
 
     def put_off(self, name: str) -> float:
