@@ -24,11 +24,15 @@ from tests.support import (
     Running,
     Source,
     serving,
+    settings,
     source,
     until,
 )
 from ticker.errors import TickerError
+from ticker.feeds import Reading
 from ticker.feeds.poll import PollFeed
+from ticker.hub import Hub
+from ticker.producer import Producer
 
 PRICES = {
     "kind": "poll",
@@ -626,3 +630,83 @@ def test_what_a_request_began_is_not_about_it(ops: Ops, api: Source) -> None:
     finally:
         logging.getLogger().removeHandler(handler)
     assert [tags[words] for words in tags if " failed: " in words] == [{}, {}]
+
+
+def test_whoever_looks_meanwhile_gets_an_answer(ops: Ops, server: Running) -> None:
+    """Feeds and boards come and go under those who ask about them, also while it drains."""
+    server.call(lambda: setattr(server.ticker.hub, "draining", True))
+    feed, board = ops.config["feeds"]["b"], ops.config["boards"]["two"]
+    for count in range(1, 11):
+        if count % 2:
+            del ops.config["feeds"]["b"], ops.config["boards"]["two"]
+        else:
+            ops.config["feeds"]["b"], ops.config["boards"]["two"] = feed, board
+        ops.save()
+        while server.ticker.reloads.ok < count:
+            for path in ("/metrics", "/api/status", "/api/feeds", "/api/boards", "/healthz"):
+                assert server.get(path).status_code == 200, path
+            assert server.get("/readyz").json()["status"] == "draining"
+            assert server.get("/api/boards/two/history").status_code in {200, 404}
+
+
+def test_a_feed_that_cannot_be_closed_is_told(
+    ops: Ops, server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And everything else goes on."""
+    feed = server.ticker.producer.feed("a")
+    assert isinstance(feed, PollFeed)
+    closes = feed.close
+
+    async def close() -> None:
+        await closes()
+        raise OSError("broken")
+
+    feed.close = close  # type: ignore[method-assign] # a close that fails
+    ops.config["feeds"]["a"]["max_rows"] = 7
+    ops.save()
+    until(lambda: "a reload left to do has failed" in caplog.text, what="the failure")
+    assert "never retrieved" not in caplog.text
+    reloaded(server)
+
+
+class Closing:
+    """A feed that is closed only when another is, too; or not at all."""
+
+    def __init__(self, *, begun: asyncio.Event, waits: bool = False, fails: bool = False) -> None:
+        self._begun, self._waits, self._fails = begun, waits, fails
+        self.closed = False
+
+    async def read(self, now: float) -> Reading | None:
+        """Say nothing."""
+
+    def adjust(self, settings: Any) -> None:
+        """Be the same."""
+
+    async def close(self) -> None:
+        """Wait, fail, or say that it has begun."""
+        if self._fails:
+            raise OSError("broken")
+        if self._waits:
+            await self._begun.wait()
+        self._begun.set()
+        self.closed = True
+
+
+async def test_feeds_are_closed_together(caplog: pytest.LogCaptureFixture) -> None:
+    """None waits for the one before it, and one that fails leaves none open."""
+    begun = asyncio.Event()
+    feeds = [
+        Closing(begun=begun, fails=True),
+        Closing(begun=begun, waits=True),
+        Closing(begun=begun),
+    ]
+    producer = Producer({}, Hub({}))
+    configured = settings(
+        "feeds: {f: {kind: simulate, symbols: {A: 1}}}\nboards: {b: {feeds: [f]}}"
+    )
+    for number, feed in enumerate(feeds):
+        producer.put(str(number), configured.feeds["f"], feed)
+    async with asyncio.timeout(PATIENCE):
+        await producer.close()
+    assert [feed.closed for feed in feeds] == [False, True, True]
+    assert "cannot close a feed: broken" in caplog.text

@@ -40,6 +40,9 @@ CALM_SECONDS = 600.0
 """Without a row held back for so long a feed flaps no more: not each flap is a line in the log."""
 
 
+_Outcome = tuple[Reading | Silence | None, FeedError | None]
+
+
 class _Source:
     """A feed with its settings, its health and the boards it fills."""
 
@@ -50,7 +53,9 @@ class _Source:
         self.fresh = True
         """Whether no rows were read yet: those there are, are of what the feed was before."""
         self.gone = False
-        """Whether the feed is read no more; a reading under way counts for nothing."""
+        """Whether the feed is read no more."""
+        self.reading: asyncio.Task[_Outcome] | None = None
+        """The last reading, or the one under way."""
         self.pace = Pace(settings)
         self.late: frozenset[str] = frozenset()
         self.most: int = getattr(settings, "max_rows", ROWS_MAX)
@@ -69,6 +74,14 @@ class _Source:
         """Go on with other settings that say only when to read and how to judge."""
         self.settings, self.pace = settings, self.pace.adjusted(settings)
         self.feed.adjust(settings)
+
+    async def close(self) -> None:
+        """Release what the feed holds. A reading under way ends first, or it would hold more."""
+        if self.reading is not None:
+            if not self.reading.cancelling():  # twice would break off how it ends
+                self.reading.cancel()
+            await asyncio.wait([self.reading])
+        await self.feed.close()
 
     def status(self) -> FeedStatus:
         """Return what viewers are told of the feed."""
@@ -108,8 +121,8 @@ class Producer:
         self._boards = boards
         self._sources: dict[str, _Source] = {}
 
-    def put(self, name: str, settings: FeedSettings, feed: Feed) -> Feed | None:
-        """Read ``feed`` from now on; return the one that had the name, to be closed.
+    def put(self, name: str, settings: FeedSettings, feed: Feed) -> _Source | None:
+        """Read ``feed`` from now on; return what had the name, to be closed.
 
         What that one said stays until the first reading, and so does how far it can be trusted.
         """
@@ -123,17 +136,17 @@ class Producer:
         source.pace = before.pace.restarted(settings, before.health.record)
         source.health.waiting_since = {}
         source.health.record = replace(source.health.record, ended=False)
-        return before.feed
+        return before
 
     def adjust(self, name: str, settings: FeedSettings) -> None:
         """Go on reading feed ``name``, at other times or judged otherwise."""
         self._sources[name].adjust(settings)
 
-    def drop(self, name: str) -> Feed:
+    def drop(self, name: str) -> _Source:
         """Read feed ``name`` no more; return it, to be closed."""
         source = self._sources.pop(name)
         source.gone = True
-        return source.feed
+        return source
 
     def said(self) -> dict[str, Mapping[str, Row]]:
         """Return what each feed last said, of those that a board shows."""
@@ -163,7 +176,12 @@ class Producer:
         source = self._sources[name]
         health = source.health
         started, now = perf_counter(), time()
-        reading, error = await _read(name, source, now)
+        source.reading = asyncio.create_task(_read(name, source, now))
+        try:
+            reading, error = await source.reading
+        except asyncio.CancelledError:
+            if not source.gone:
+                raise
         if source.gone:
             return None
         now = time()
@@ -210,7 +228,7 @@ class Producer:
 
     async def close(self) -> None:
         """Release what the feeds hold."""
-        closing = (source.feed.close() for source in self._sources.values())
+        closing = (source.close() for source in self._sources.values())
         for error in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(error, Exception):
                 log.warning("cannot close a feed: %s", error)
@@ -302,16 +320,14 @@ class Producer:
         return frozenset(late)
 
 
-async def _read(
-    name: str, source: _Source, now: float
-) -> tuple[Reading | Silence | None, FeedError | None]:
+async def _read(name: str, source: _Source, now: float) -> _Outcome:
     """Read a feed, turning whatever goes wrong into a FeedError."""
     try:
         return await source.feed.read(now), None
     except FeedError as error:
         return None, error
     except Exception as error:  # a defect in one feed must not stop the others
-        if not (source.health.record.failures or source.gone):  # what closes is free to fail
+        if not source.health.record.failures:
             log.exception("feed '%s': unexpected error", name)
         return None, FeedError(f"unexpected {type(error).__name__}; the log says more")
 

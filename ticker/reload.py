@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from watchfiles import awatch
 
 from ticker import configfile, logs, notify
-from ticker.changes import Changes, compare, without_restart
+from ticker.changes import Changes, pending, without_restart
 from ticker.configfile import Loaded
 from ticker.errors import ConfigError, TickerError, one_line
 
@@ -111,8 +111,9 @@ class Reloader:
         try:
             loaded = await asyncio.to_thread(configfile.load, file)
             settings = without_restart(self._ticker.settings, loaded.settings)
+            plan = await asyncio.to_thread(self._ticker.plan, settings)
             # what begins now is not of the request that asks for it, nor are its log lines
-            changes = Context().run(self._ticker.apply, settings)
+            Context().run(self._ticker.apply, plan)
         except TickerError as error:
             raise self._failed(error) from None
         except Exception as error:  # a defect must not stop the watch for good
@@ -121,12 +122,12 @@ class Reloader:
         logs.hide(loaded.secrets)
         self._files, self._digest = loaded.files, loaded.digest
         reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
-        reloads.pending = compare(self._first, loaded.settings).pending
-        told = "; ".join(islice(changes.lines(), LINES_LOGGED)) or "nothing has changed"
+        reloads.pending = pending(self._first, loaded.settings)
+        told = "; ".join(islice(plan.changes.lines(), LINES_LOGGED)) or "nothing has changed"
         log.info("config reloaded: %s", told)
         if reloads.pending:
             log.warning("these count only after a restart: %s", ", ".join(reloads.pending))
-        return changes
+        return plan.changes
 
     @contextmanager
     def _announced(self) -> Iterator[None]:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from time import time
 
@@ -103,6 +103,18 @@ class Schedule:
         for job in (name, f"{name}{FIRST}"):
             with suppress(JobLookupError):  # a first run that is over has gone by itself
                 self._scheduler.remove_job(job)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Look what is due only after the block: that takes time, with many changes too much."""
+        if not self._scheduler.running:
+            yield
+            return
+        self._scheduler.pause()
+        try:
+            yield
+        finally:
+            self._scheduler.resume()
 
     def start(self) -> None:
         """Begin; must be called in the running loop."""

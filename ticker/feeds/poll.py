@@ -83,7 +83,6 @@ class PollFeed:
         self._transport = transport
         self._witness = witness
         self._client: httpx.AsyncClient | None = None
-        self._closed = False
         self._mapper = Mapper(settings, single=settings.per_symbol)
         self._targets = [
             _Target(settings.url.replace("{symbol}", quote(symbol, safe="")), symbol)
@@ -118,8 +117,7 @@ class PollFeed:
         self._settings = settings
 
     async def close(self) -> None:
-        """Close the connections; a reading under way asks nothing more."""
-        self._closed = True
+        """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -227,8 +225,6 @@ class PollFeed:
 
     async def _fetch(self, target: _Target) -> tuple[httpx.Response, bytes]:
         """Request the URL, following redirects as configured; bounded in size."""
-        if self._closed:
-            raise FeedError("closed")
         if self._client is None:
             self._client = self._new_client()
         url = httpx.URL(target.url)
