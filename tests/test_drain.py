@@ -127,6 +127,42 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals,
         assert server.ended() == code
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_right_after_the_start_is_heard(tmp_path: Path, number: signal.Signals) -> None:
+    """Before the loop listens to signals: the one ends it well, the other does not end it."""
+    port = free_port()
+    config = CONFIG.format(port=port, server="drain: 1h", feed="", symbols="{A: 100}")
+    (tmp_path / "config.yaml").write_text(config)
+    early = EARLY.format(number=int(number))
+    with (tmp_path / "stderr").open("w") as log:
+        popen = subprocess.Popen([sys.executable, "-c", early], stderr=log, text=True, cwd=tmp_path)
+        try:
+            server = Process(popen, port, tmp_path / "stderr")
+            if number == signal.SIGHUP:
+                until(lambda: server.answers("/readyz", 200), what="the start", patience=SLOW)
+                until(lambda: "config reloaded" in server.said, what="the reload", patience=SLOW)
+                server.signal()
+            assert server.ended() == 0
+            assert "draining" in server.said
+            assert "Traceback" not in server.said
+        finally:
+            popen.kill()
+            popen.wait(PATIENCE)
+
+
+EARLY = """
+import os, sys
+from ticker import cli, server
+listens = server.Server.run
+def run(*arguments, **options):
+    os.kill(os.getpid(), {number})
+    listens(*arguments, **options)
+server.Server.run = run
+sys.argv = ["ticker", "serve"]
+cli.main()
+"""
+
+
 def silent(port: int, request: bytes) -> socket.socket:
     """Return a connection that asks for something and reads nothing of it."""
     raw = socket.socket()

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import Handler, source, until
+from tests.support import Handler, serving, source, until
 from tests.test_cli import free_port, started
 from tests.test_drain import SLOW
 from ticker import notify
@@ -73,6 +73,31 @@ def test_the_manager_follows_the_life_of_the_program(
                 pass
             assert said == "STOPPING=1"
             assert process.wait(SLOW) == 0
+
+
+def test_a_reload_is_told_once_viewers_may_come(manager: socket.socket, tmp_path: Path) -> None:
+    """Before that "ready" would be a lie; what cannot be loaded is told to be over, too."""
+    answer = threading.Event()
+
+    def respond(handler: Handler) -> None:
+        answer.wait(SLOW)
+        handler.answer(200, b'[{"symbol": "A", "last": 1}]')
+
+    with source() as upstream:
+        upstream.script["/t"] = respond
+        config = tmp_path / "config.yaml"
+        config.write_text(CONFIG % (1, upstream.url))
+        with serving(config) as server:
+            until(lambda: upstream.asked("/t"), what="the first reading")
+            config.write_text(CONFIG % (2, upstream.url))
+            until(lambda: server.ticker.reloads.ok == 1, what="a reload")
+            answer.set()
+            assert heard(manager) == "READY=1"
+            for text in (CONFIG % (3, upstream.url), "feeds: {"):
+                config.write_text(text)
+                assert heard(manager).startswith("RELOADING=1")
+                assert heard(manager) == "READY=1"
+        assert heard(manager) == "STOPPING=1"
 
 
 def test_a_reload_is_told(manager: socket.socket) -> None:

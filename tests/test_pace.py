@@ -116,6 +116,41 @@ def test_a_market_that_opens_does_not_begin_stale() -> None:
     assert pace.judge(record.failed(OPEN + 1, "HTTP 503"), OPEN + 2)[0] is Quality.DOWN
 
 
+def test_another_source_is_read_although_its_market_is_closed() -> None:
+    """What the one before said when the market had closed is not what this one says."""
+    settings = feed("5s", CALENDAR + ", closed_every: never}")
+    before = Pace(settings)
+    record = Record(last_success=CLOSED)
+    assert followed(before, record, CLOSED + 1) == math.inf
+    pace = before.restarted(settings, record)
+    assert followed(pace, record, CLOSED + 2) == 5
+    pace = pace.adjusted(settings)
+    assert followed(pace, record.failed(CLOSED + 3, "HTTP 503"), CLOSED + 3) == 5
+    assert followed(pace, record.succeeded(CLOSED + 8), CLOSED + 8) == math.inf
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_interval_does_not_make_a_feed_stale(restarted: bool) -> None:
+    """What was read is as young as it was, until it should have been read anew."""
+    slow, record = Pace(feed("24h")), Record(last_success=CLOSED - 3600)
+    slow.attempted()
+    quick = feed("5s")
+    pace = slow.restarted(quick, record) if restarted else slow.adjusted(quick)
+    assert followed(pace, record, CLOSED) == 5
+    assert pace.judge(record, CLOSED)[0] is Quality.LIVE
+    pace.attempted()
+    assert pace.judge(record, CLOSED)[0] is not Quality.LIVE
+
+
+def test_an_idle_feed_that_is_adjusted_stays_idle() -> None:
+    """The next reading would say the same."""
+    settings = feed("{live: 5s, idle: 10m}")
+    pace, record = Pace(settings), Record(last_success=CLOSED)
+    pace.heard({}, CLOSED)
+    assert followed(pace, record, CLOSED) == 600
+    assert followed(pace.adjusted(settings), record, CLOSED + 1) == 600
+
+
 # -- games
 
 NOW = 1_763_700_000.0

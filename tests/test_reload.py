@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -13,9 +15,24 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
-from tests.support import PATIENCE, Follower, Running, Source, serving, source, until
+from tests.support import (
+    PATIENCE,
+    Follower,
+    Handler,
+    Running,
+    Source,
+    serving,
+    settings,
+    source,
+    until,
+)
 from ticker.errors import TickerError
+from ticker.feeds import Reading
+from ticker.feeds.poll import PollFeed
+from ticker.hub import Hub
+from ticker.producer import Producer
 
 PRICES = {
     "kind": "poll",
@@ -170,6 +187,23 @@ def test_a_new_board_has_at_once_what_its_feed_said(ops: Ops, server: Running) -
         assert {s["quality"] for s in viewer.feeds["three"].values()} == {"live"}
         assert "quality" not in viewer.rows["three"]["A"]
     assert server.get("/api/boards").json()["boards"][2]["title"] == "Third"
+
+
+def test_who_is_ready_stays_ready(ops: Ops, server: Running, api: Source) -> None:
+    """A new feed whose source does not answer yet is no reason to send viewers elsewhere."""
+    hold = threading.Event()
+
+    def answer(_: Handler) -> None:
+        hold.wait(PATIENCE)
+
+    api.script["/slow"] = answer
+    ops.config["feeds"]["c"] = {**deepcopy(PRICES), "url": f"{api.url}/slow", "every": "60s"}
+    ops.config["boards"]["three"] = {"feeds": ["c"]}
+    ops.save()
+    reloaded(server)
+    until(lambda: api.asked("/slow"), what="a request")
+    assert server.get("/readyz").status_code == 200
+    hold.set()
 
 
 def test_a_feed_that_nobody_showed_is_read_anew(ops: Ops, server: Running) -> None:
@@ -406,3 +440,290 @@ def test_keys_that_need_a_restart_are_named(ops: Ops, server: Running) -> None:
     with server.follow("one") as viewer:
         assert viewer.wait("welcome")["heartbeat"] == 1
         assert server.get("/events?board=one").status_code == 503
+
+
+# -- together with everything else
+
+
+def test_a_feed_moves_to_another_board(ops: Ops, server: Running) -> None:
+    """What it said moves along, though its source only confirms it; the other board lets go."""
+    filled(server, "two")
+    with server.follow("one", "two") as viewer:
+        viewer.follow_until(lambda v: v.rows.keys() == {"one", "two"})
+        ops.config["boards"]["one"]["feeds"] = ["b"]
+        ops.config["boards"]["two"]["feeds"] = ["a"]
+        ops.save()
+        viewer.follow_until(lambda v: v.rows["one"].keys() == {"B"})
+        viewer.follow_until(lambda v: v.rows["two"].keys() == {"A"})
+    assert server.ticker.reloads.good
+
+
+def test_a_row_that_was_late_is_not_late_for_ever(ops: Ops, server: Running, api: Source) -> None:
+    """What was late of one source is not of the next."""
+    api.script.pop("/late", None)
+    ops.config["feeds"]["a"] |= {
+        "url": f"{api.url}/{{symbol}}",
+        "symbols": ["x", "y"],
+        "stale_after": "200ms",
+        "down_after": "1h",
+    }
+    api.confirm("/x", {"symbol": "X", "price": 1})
+    api.confirm("/y", {"symbol": "Y", "price": 1})
+    ops.save()
+    until(lambda: server.rows("one").keys() == {"x", "y"}, what="the rows")
+    api.say("/y", {}, status=503)
+    until(lambda: server.rows("one")["y"].get("quality") == "stale", what="the late row")
+    api.confirm("/y", {"symbol": "Y", "price": 2})
+    ops.config["feeds"]["a"] |= {"stale_after": "1m", "max_rows": 7}
+    ops.save()
+    until(lambda: server.rows("one")["y"].get("last") == 2, what="the new source")
+    until(lambda: "quality" not in server.rows("one")["y"], what="a row that is not late")
+
+
+def test_what_follows_a_recording_that_has_ended_is_judged(
+    ops: Ops, server: Running, tmp_path: Path, api: Source
+) -> None:
+    """It is not closed because the recording was over."""
+    poll = ops.config["feeds"]["a"]
+    file = tmp_path / "tape.jsonl"
+    file.write_text('{"time": "2026-01-01T00:00:00Z", "symbol": "T", "last": 1}\n')
+    ops.config["feeds"]["a"] = {"kind": "replay", "file": str(file), "fields": {"last": "last"}}
+    ops.save()
+    until(lambda: server.feed("a")["quality"] == "closed", what="the end of the recording")
+    api.say("/a", {}, status=503)
+    ops.config["feeds"]["a"] = poll | {"stale_after": "1s", "down_after": "2s"}
+    ops.save()
+    until(lambda: server.feed("a")["quality"] == "down", what="a feed that is down")
+    assert "HTTP 503" in server.feed("a")["why"]
+
+
+def test_rows_held_back_count_on(ops: Ops, server: Running, api: Source) -> None:
+    """A feed that begins anew has a guard that begins anew, but its number does not stand still."""
+    feed = ops.config["feeds"]["a"]
+    feed["fields"] = {"home_score": "score", "status": "status"}
+
+    def flap(score: int) -> None:
+        held = server.ticker.producer.health("a").held
+        api.confirm("/a", [{"symbol": "G", "score": score, "status": "live"}])
+        until(lambda: server.rows("one").get("G", {}).get("home_score") == score, what="a goal")
+        api.say("/a", [{"symbol": "G", "score": 0, "status": "live"}])
+        until(lambda: server.ticker.producer.health("a").held > held, what="a row held back")
+
+    ops.save()
+    for score in (1, 2):
+        flap(score)
+    assert server.feed("a")["held"] == 2
+    feed["max_rows"] = 7
+    ops.save()
+    reloaded(server, 2)
+    flap(3)
+    assert server.feed("a")["held"] == 3
+
+
+def test_a_reading_under_way_ends_with_its_feed(
+    ops: Ops, server: Running, api: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A feed that is gone asks for none of its other symbols, and fails in silence."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def respond(handler: Handler) -> None:
+        asked.set()
+        answer.wait(PATIENCE)
+        handler.answer(200, b"{}")
+
+    names = [f"s{number}" for number in range(20)]
+    for name in names:
+        api.script[f"/{name}"] = respond
+    keep = ops.config["feeds"]["a"]
+    ops.config["feeds"]["a"] = keep | {
+        "url": f"{api.url}/{{symbol}}",
+        "symbols": names,
+        "concurrency": 1,
+        "every": "1h",
+        "timeout": "50m",
+    }
+    ops.save()
+    assert asked.wait(PATIENCE)
+    old = server.ticker.producer.feed("a")
+    assert isinstance(old, PollFeed)
+    ops.config["feeds"]["a"] = keep
+    ops.save()
+    reloaded(server, 2)
+    until(lambda: server.ticker.producer.feed("a") is not old, what="the other feed")
+    seen = api.asked("/a")
+    answer.set()
+    until(lambda: api.asked("/a") > seen + 3, what="more polls")
+    assert sum(api.asked(f"/{name}") for name in names) == 1
+    assert old._client is None
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_sign_of_life_removes_nothing(ops: Ops, server: Running) -> None:
+    """Of a feed that hears news, which begins anew; the first rows replace those it had."""
+    url, token = f"{server.url}/api/feeds/desk", "push-token-0123456789"
+    authorized = {"authorization": f"Bearer {token}"}
+    ops.config["feeds"]["desk"] = {
+        "kind": "push",
+        "every": "10ms",
+        "tokens": [token],
+        "match": "last",
+        "fields": {"last": "last"},
+    }
+    ops.config["boards"]["one"]["feeds"] = ["desk"]
+    ops.save()
+    reloaded(server)
+    rows = [{"symbol": name, "last": 1} for name in "VW"]
+    assert httpx.post(url, json=rows[0], headers=authorized).status_code == 200
+    assert httpx.post(url, json=rows[1], headers=authorized).status_code == 200
+    until(lambda: server.rows("one").keys() == {"V", "W"}, what="rows")
+    ops.config["feeds"]["desk"]["max_rows"] = 7
+    ops.save()
+    reloaded(server, 2)
+    attempts = server.feed("desk")["attempts"]
+    assert httpx.post(url, json={"symbol": "?"}, headers=authorized).status_code == 200
+    until(lambda: server.feed("desk")["attempts"] > attempts + 3, what="looks")
+    assert server.rows("one").keys() == {"V", "W"}
+    assert httpx.post(url, json=rows[0], headers=authorized).status_code == 200
+    until(lambda: server.rows("one").keys() == {"V"}, what="the rows there are now")
+
+
+def test_a_push_that_nobody_will_look_at_is_refused(ops: Ops, server: Running) -> None:
+    """Its feed began anew while the body came; whoever pushes it again is heard."""
+    url, token = f"{server.url}/api/feeds/desk", "push-token-0123456789"
+    authorized = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    desk: dict[str, Any] = {
+        "kind": "push",
+        "every": "10ms",
+        "tokens": [token],
+        "fields": {"last": "last"},
+    }
+    ops.config["feeds"]["desk"] = desk
+    ops.config["boards"]["one"]["feeds"] = ["desk"]
+    ops.save()
+    reloaded(server)
+    body = b'{"symbol": "V", "last": 1}'
+
+    def pieces() -> Iterator[bytes]:
+        yield body[:9]
+        until(lambda: server.ticker.producer.feed("desk")._bodies, what="a body under way")  # type: ignore[union-attr] # a push feed
+        desk["max_rows"] = 7
+        ops.save()
+        reloaded(server, 2)
+        yield body[9:]
+
+    refused = httpx.post(url, content=pieces(), headers=authorized, timeout=PATIENCE)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "anew" in refused.json()["detail"]
+    assert httpx.post(url, content=body, headers=authorized).status_code == 200
+    until(lambda: server.rows("one").keys() == {"V"}, what="the row")
+
+
+def test_what_a_request_began_is_not_about_it(ops: Ops, api: Source) -> None:
+    """Log lines of feeds and boards do not say for ever that they are of a reload's request."""
+    tags: dict[str, dict[str, Any]] = {}
+
+    class Tags(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tags[record.getMessage()] = structlog.contextvars.get_contextvars()
+
+    ops.config["access"] = {"admin_tokens": ["token-of-an-admin"]}
+    ops.save()
+    handler = Tags()
+    logging.getLogger().addHandler(handler)
+    try:
+        with serving(ops.file) as server:
+            filled(server, "two")
+            api.say("/c", {}, status=503)
+            reloader = server.app.state.reloader
+            reloader.look = reloader.heed_forever  # never ends: only the request reloads
+            ops.config["feeds"]["c"] = {**deepcopy(PRICES), "url": f"{api.url}/c"}
+            ops.config["boards"]["one"]["feeds"] = ["a", "c"]
+            ops.save()
+            admin = {"authorization": "Bearer token-of-an-admin"}
+            told = httpx.post(f"{server.url}/-/reload", headers=admin).json()
+            assert "feeds.c: added" in told["changes"]
+            api.say("/b", {}, status=503)
+            until(lambda: {w.split(":")[0] for w in tags} >= {"feed 'b' failed", "feed 'c' failed"})
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert [tags[words] for words in tags if " failed: " in words] == [{}, {}]
+
+
+def test_whoever_looks_meanwhile_gets_an_answer(ops: Ops, server: Running) -> None:
+    """Feeds and boards come and go under those who ask about them, also while it drains."""
+    server.call(lambda: setattr(server.ticker.hub, "draining", True))
+    feed, board = ops.config["feeds"]["b"], ops.config["boards"]["two"]
+    for count in range(1, 11):
+        if count % 2:
+            del ops.config["feeds"]["b"], ops.config["boards"]["two"]
+        else:
+            ops.config["feeds"]["b"], ops.config["boards"]["two"] = feed, board
+        ops.save()
+        while server.ticker.reloads.ok < count:
+            for path in ("/metrics", "/api/status", "/api/feeds", "/api/boards", "/healthz"):
+                assert server.get(path).status_code == 200, path
+            assert server.get("/readyz").json()["status"] == "draining"
+            assert server.get("/api/boards/two/history").status_code in {200, 404}
+
+
+def test_a_feed_that_cannot_be_closed_is_told(
+    ops: Ops, server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And everything else goes on."""
+    feed = server.ticker.producer.feed("a")
+    assert isinstance(feed, PollFeed)
+    closes = feed.close
+
+    async def close() -> None:
+        await closes()
+        raise OSError("broken")
+
+    feed.close = close  # type: ignore[method-assign] # a close that fails
+    ops.config["feeds"]["a"]["max_rows"] = 7
+    ops.save()
+    until(lambda: "a reload left to do has failed" in caplog.text, what="the failure")
+    assert "never retrieved" not in caplog.text
+    reloaded(server)
+
+
+class Closing:
+    """A feed that is closed only when another is, too; or not at all."""
+
+    def __init__(self, *, begun: asyncio.Event, waits: bool = False, fails: bool = False) -> None:
+        self._begun, self._waits, self._fails = begun, waits, fails
+        self.closed = False
+
+    async def read(self, now: float) -> Reading | None:
+        """Say nothing."""
+
+    def adjust(self, settings: Any) -> None:
+        """Be the same."""
+
+    async def close(self) -> None:
+        """Wait, fail, or say that it has begun."""
+        if self._fails:
+            raise OSError("broken")
+        if self._waits:
+            await self._begun.wait()
+        self._begun.set()
+        self.closed = True
+
+
+async def test_feeds_are_closed_together(caplog: pytest.LogCaptureFixture) -> None:
+    """None waits for the one before it, and one that fails leaves none open."""
+    begun = asyncio.Event()
+    feeds = [
+        Closing(begun=begun, fails=True),
+        Closing(begun=begun, waits=True),
+        Closing(begun=begun),
+    ]
+    producer = Producer({}, Hub({}))
+    configured = settings(
+        "feeds: {f: {kind: simulate, symbols: {A: 1}}}\nboards: {b: {feeds: [f]}}"
+    )
+    for number, feed in enumerate(feeds):
+        producer.put(str(number), configured.feeds["f"], feed)
+    async with asyncio.timeout(PATIENCE):
+        await producer.close()
+    assert [feed.closed for feed in feeds] == [False, True, True]
+    assert "cannot close a feed: broken" in caplog.text

@@ -149,7 +149,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         "/api/feeds/{name}",
         response_model=None,
         dependencies=[bearer_token("feed", "A token of the feed")],
-        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429),
+        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
         openapi_extra=body(**{JSON: {}, LINES: {"type": "string"}}),
     )
     async def push(name: str, request: Request, *, complete: bool = False) -> Response:
@@ -158,7 +158,11 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         if not isinstance(feed, PushFeed):
             return _problem(404, f"no feed '{name[:64]}' to push to")
         ticker.access.demand(request, feed.settings.tokens, "a token of this feed")
-        return await _take_in(feed, request, complete=complete)
+        answer = await _take_in(feed, request, complete=complete)
+        if ticker.producer.feed(name) is not feed:  # what it took in, nobody looks at any more
+            why = f"feed '{name}' began anew meanwhile: push it again"
+            return _problem(503, why, {"retry-after": "1"})
+        return answer
 
     @app.get("/api/you")
     async def you(request: Request, response: Response) -> dict[str, Any]:

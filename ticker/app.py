@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from time import time
 from typing import Any
 
@@ -36,12 +37,22 @@ from ticker.websocket import WebSocketEndpoint
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a reload does: the settings, what they change, feeds made for them, boards' shapes."""
+
+    settings: Settings
+    changes: Changes
+    made: Mapping[str, Feed]
+    shapes: Mapping[str, Shape]
+
+
 class Ticker:
     """Everything that runs for one config, in the order in which it depends on each other."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.boards = {name: _board(settings, name) for name in settings.boards}
+        self.boards = {name: _board(name, _shape(settings, name)) for name in settings.boards}
         self.access = Access(settings.access, settings.server)
         self.page = Page(web_directory(), _embedded(settings.server.origins))
         self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
@@ -52,6 +63,7 @@ class Ticker:
         self.producer.connect()
         self.lag = LoopLag()
         self.started = time()
+        self._awaited = frozenset(settings.feeds)
         self.reloads = Reloads(at=self.started)
         self._publishing: dict[str, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[None]] = set()
@@ -72,39 +84,46 @@ class Ticker:
             yield
         finally:
             self.schedule.stop()
-            await _end([*tasks, *self._publishing.values(), *self._errands])
+            await _end([*tasks, *self._publishing.values()])
+            await asyncio.gather(*self._errands)  # among them feeds that are being closed
             self.hub.close()
             await self.producer.close()
 
-    def apply(self, settings: Settings) -> Changes:
-        """Run by ``settings`` from now on, and change nothing that need not be changed.
-
-        Plain, so that nobody sees a half of it; only while running. Returns what changed.
-        """
+    def plan(self, settings: Settings) -> Plan:
+        """Return what going over to ``settings`` takes; all that may fail. A thread may do it."""
         changes = compare(self.settings, settings)
         restarted = {Change.ADDED, Change.RESTARTED}
         made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
+        return Plan(settings, changes, made, {n: _shape(settings, n) for n in settings.boards})
+
+    def apply(self, plan: Plan) -> None:
+        """Run by other settings from now on, and change nothing that need not be changed.
+
+        Plain, so that nobody sees a half of it; only while running.
+        """
+        settings, changes = plan.settings, plan.changes
         self.settings = settings
         self.access.settings, self.access.server = settings.access, settings.server
         self.hub.settings = settings.server
-        self._reshape(settings)
-        for name, change in changes.feeds.items():
-            self._change(name, change, made.get(name))
-        self.producer.connect()
+        said = self.producer.said()  # a board that shows a feed no more has forgotten it
+        self._reshape(plan.shapes)
+        with self.schedule.at_once():
+            for name, change in changes.feeds.items():
+                self._change(name, change, plan.made.get(name))
+        self.producer.connect(said)
         for live in self.boards.values():
             self.hub.publish(live)
         if {Change.ADDED, Change.REMOVED} & set(changes.boards.values()):
             self._run(self.hub.tell_boards())
-        return changes
 
-    def _reshape(self, settings: Settings) -> None:
-        """Let boards come, go and become what ``settings`` say."""
+    def _reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Let boards come, go and become what ``shapes`` say."""
         before = dict(self.boards)
         self.boards.clear()  # filled anew: the order counts, and others hold this very dictionary
-        for name in settings.boards:
-            live = before.pop(name) if name in before else _board(settings, name)
+        for name, shape in shapes.items():
+            live = before.pop(name) if name in before else _board(name, shape)
             self.boards[name] = live
-            live.reshape(_shape(settings, name), time())
+            live.reshape(shape, time())
             if name not in self._publishing:
                 self._publish(live)
         for name, live in before.items():
@@ -136,7 +155,7 @@ class Ticker:
 
     def _run(self, errand: Coroutine[Any, Any, None]) -> None:
         """Have something done that nobody waits for."""
-        task = asyncio.create_task(errand)
+        task = asyncio.create_task(_warned(errand))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
@@ -171,7 +190,10 @@ class Ticker:
         }
 
     def unready(self) -> dict[str, str]:
-        """Return why viewers should not come yet: by board, empty when they may."""
+        """Return why viewers should not come yet: by board, empty when they may.
+
+        Feeds that a reload adds are not waited for: who is ready stays ready.
+        """
         if self.hub.draining:
             return {"server": "draining"}
         waiting = {}
@@ -179,7 +201,8 @@ class Ticker:
             unread = [
                 f
                 for f, s in live.feeds.items()
-                if s.at is None
+                if f in self._awaited
+                and s.at is None
                 and s.quality != Quality.DOWN
                 and self.settings.feeds[f].kind != "push"  # which may come only when we are ready
             ]
@@ -223,6 +246,14 @@ def create_app(loaded: Loaded) -> FastAPI:
     app.include_router(admin.router(ticker, reloader))
     app.add_route("/{path:path}", ticker.page.respond, methods=["GET", "HEAD"])
     return app
+
+
+async def _warned(errand: Coroutine[Any, Any, None]) -> None:
+    """Do what nobody waits for; a failure is for the log."""
+    try:
+        await errand
+    except Exception:
+        log.exception("what a reload left to do has failed")
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -281,8 +312,8 @@ def _embedded(origins: list[str]) -> dict[str, str]:
     }
 
 
-def _board(settings: Settings, name: str) -> LiveBoard:
-    return LiveBoard(name, secrets.token_hex(4), _shape(settings, name))
+def _board(name: str, shape: Shape) -> LiveBoard:
+    return LiveBoard(name, secrets.token_hex(4), shape)
 
 
 def _shape(settings: Settings, name: str) -> Shape:

@@ -69,6 +69,11 @@ def compare(old: Settings, new: Settings) -> Changes:
     return changes
 
 
+def pending(running: Settings, new: Settings) -> list[str]:
+    """Return the keys of ``new`` that count only after a restart."""
+    return Changes(keys={"server": _keys(running.server, new.server)}).pending
+
+
 def without_restart(running: Settings, new: Settings) -> Settings:
     """Return ``new`` with the keys that count only after a restart as they are in ``running``."""
     kept = {key: getattr(running.server, key) for key in RESTART}

@@ -37,7 +37,7 @@ SHORTEST_SECRET = 4
 """Shorter ones are in so many words that nothing could be read any more."""
 
 HIDDEN = "***"
-QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore")
+QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "watchfiles")
 """Libraries that tell more than ops want to know."""
 
 FIRST_KEYS = ("time", "level", "event", "logger")

@@ -28,6 +28,8 @@ class Pace:
 
     def __init__(self, settings: FeedSettings) -> None:
         self._settings = settings
+        self._begins = -math.inf
+        """Successes until then are of another source that had the feed's name."""
         self._market = _Market(settings.calendar.hours) if settings.calendar else None
         self._by_games = settings.idle_every is not None and "status" in settings.provides
         self._games_on = True  # until the first reading has told
@@ -36,6 +38,22 @@ class Pace:
         self.every: float = settings.every
         """Seconds between two readings; infinite while it is not read at all."""
         self._before: float = settings.every
+
+    def adjusted(self, settings: FeedSettings) -> Pace:
+        """Return the pace that goes on with other settings: what was read is as young as it was."""
+        pace = Pace(settings)
+        pace._before, pace._begins = self.every, self._begins
+        if pace._by_games and self._by_games:
+            pace._games_on, pace._games_turn = self._games_on, self._games_turn
+        return pace
+
+    def restarted(self, settings: FeedSettings, record: Record) -> Pace:
+        """Return the pace of another source, which is to be read however the market is."""
+        pace = Pace(settings)
+        pace._before = self.every
+        if record.last_success is not None:
+            pace._begins = record.last_success
+        return pace
 
     @property
     def freshness(self) -> Freshness:
@@ -79,9 +97,10 @@ class Pace:
         if self._market is not None:
             market = self._market.at(now)
             if not market.open:
-                read = record.last_success is not None and (
-                    market.since is None or record.last_success >= market.since
-                )
+                last = record.last_success
+                read = last is not None and last > self._begins
+                if last is not None and market.since is not None:
+                    read = read and last >= market.since
                 # what it closed with is read first
                 return settings.closed_every if read else settings.every
         if self._games_on or settings.idle_every is None:

@@ -14,7 +14,7 @@ from typing import Any
 from ticker import fields
 from ticker.config import Feed as FeedSettings
 from ticker.config import ReplayFeed
-from ticker.diff import Rows
+from ticker.diff import Row, Rows
 from ticker.errors import FeedError
 from ticker.feeds import NOTHING, Feed, Reading, Silence
 from ticker.guard import Guard
@@ -40,6 +40,9 @@ CALM_SECONDS = 600.0
 """Without a row held back for so long a feed flaps no more: not each flap is a line in the log."""
 
 
+_Outcome = tuple[Reading | Silence | None, FeedError | None]
+
+
 class _Source:
     """A feed with its settings, its health and the boards it fills."""
 
@@ -48,7 +51,11 @@ class _Source:
         self.boards: list[LiveBoard] = []
         self.health = health
         self.fresh = True
-        """Whether nothing was read yet: rows there are, are of what the feed was before."""
+        """Whether no rows were read yet: those there are, are of what the feed was before."""
+        self.gone = False
+        """Whether the feed is read no more."""
+        self.reading: asyncio.Task[_Outcome] | None = None
+        """The last reading, or the one under way."""
         self.pace = Pace(settings)
         self.late: frozenset[str] = frozenset()
         self.most: int = getattr(settings, "max_rows", ROWS_MAX)
@@ -61,11 +68,20 @@ class _Source:
                 most=self.most,
                 cumulative=isinstance(settings, ReplayFeed) or settings.listens,
             )
+            self.guard.held = health.held  # it counts on
 
     def adjust(self, settings: FeedSettings) -> None:
         """Go on with other settings that say only when to read and how to judge."""
-        self.settings, self.pace = settings, Pace(settings)
+        self.settings, self.pace = settings, self.pace.adjusted(settings)
         self.feed.adjust(settings)
+
+    async def close(self) -> None:
+        """Release what the feed holds. A reading under way ends first, or it would hold more."""
+        if self.reading is not None:
+            if not self.reading.cancelling():  # twice would break off how it ends
+                self.reading.cancel()
+            await asyncio.wait([self.reading])
+        await self.feed.close()
 
     def status(self) -> FeedStatus:
         """Return what viewers are told of the feed."""
@@ -105,34 +121,49 @@ class Producer:
         self._boards = boards
         self._sources: dict[str, _Source] = {}
 
-    def put(self, name: str, settings: FeedSettings, feed: Feed) -> Feed | None:
-        """Read ``feed`` from now on; return the one that had the name, to be closed.
+    def put(self, name: str, settings: FeedSettings, feed: Feed) -> _Source | None:
+        """Read ``feed`` from now on; return what had the name, to be closed.
 
         What that one said stays until the first reading, and so does how far it can be trusted.
         """
         before = self._sources.get(name)
-        self._sources[name] = _Source(settings, feed, before.health if before else Health())
-        if before is not None:
-            self._sources[name].boards = before.boards
-            before.health.waiting_since = {}
-        return before.feed if before else None
+        source = _Source(settings, feed, before.health if before else Health())
+        self._sources[name] = source
+        if before is None:
+            return None
+        before.gone = True
+        source.boards, source.late = before.boards, before.late
+        source.pace = before.pace.restarted(settings, before.health.record)
+        source.health.waiting_since = {}
+        source.health.record = replace(source.health.record, ended=False)
+        return before
 
     def adjust(self, name: str, settings: FeedSettings) -> None:
         """Go on reading feed ``name``, at other times or judged otherwise."""
         self._sources[name].adjust(settings)
 
-    def drop(self, name: str) -> Feed:
+    def drop(self, name: str) -> _Source:
         """Read feed ``name`` no more; return it, to be closed."""
-        return self._sources.pop(name).feed
+        source = self._sources.pop(name)
+        source.gone = True
+        return source
 
-    def connect(self) -> None:
-        """Let every feed fill the boards that show it now; new ones get what it last said."""
+    def said(self) -> dict[str, Mapping[str, Row]]:
+        """Return what each feed last said, of those that a board shows."""
+        sources = self._sources.items()
+        return {name: s.boards[0].board.said(name) for name, s in sources if s.boards}
+
+    def connect(self, said: Mapping[str, Mapping[str, Row]] | None = None) -> None:
+        """Let every feed fill the boards that show it now; new ones get what it last ``said``."""
+        shown: dict[str, list[LiveBoard]] = {}
+        for live in self._boards.values():
+            for name in live.feeds:
+                shown.setdefault(name, []).append(live)
         for name, source in self._sources.items():
-            before = source.boards
-            source.boards = [live for live in self._boards.values() if name in live.feeds]
+            before, source.boards = source.boards, shown.get(name, [])
             for live in source.boards:
-                if live not in before and before:
-                    live.board.apply(name, before[0].board.said(name))
+                if live not in before and said and name in said:
+                    live.board.apply(name, said[name])
                     live.board.rate(name, source.health.quality, source.late)
                     live.report(name, source.status())
                     live.changed.set()
@@ -145,9 +176,14 @@ class Producer:
         source = self._sources[name]
         health = source.health
         started, now = perf_counter(), time()
-        reading, error = await _read(name, source, now)
-        if self._sources.get(name) is not source:
-            return None  # meanwhile it was removed, or another took its name
+        source.reading = asyncio.create_task(_read(name, source, now))
+        try:
+            reading, error = await source.reading
+        except asyncio.CancelledError:
+            if not source.gone:
+                raise
+        if source.gone:
+            return None
         now = time()
         health.attempted(now, perf_counter() - started)
         source.pace.attempted()
@@ -192,8 +228,10 @@ class Producer:
 
     async def close(self) -> None:
         """Release what the feeds hold."""
-        for source in self._sources.values():
-            await source.feed.close()
+        closing = (source.close() for source in self._sources.values())
+        for error in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.warning("cannot close a feed: %s", error)
 
     def feed(self, name: str) -> Feed | None:
         """Return feed ``name``, None where there is none."""
@@ -229,7 +267,9 @@ class Producer:
         source.pace.heard(source.rows(), now)
         if reading is None:
             return
-        complete, source.fresh = reading.complete or source.fresh, False
+        complete = reading.complete
+        if source.fresh and (complete or reading.rows):  # a mere sign of life replaces nothing
+            complete, source.fresh = True, False
         for live in source.boards:
             live.board.apply(name, reading.rows, complete=complete, kept=reading.kept)
             surplus = len(live.board.said(name)) - source.most
@@ -280,9 +320,7 @@ class Producer:
         return frozenset(late)
 
 
-async def _read(
-    name: str, source: _Source, now: float
-) -> tuple[Reading | Silence | None, FeedError | None]:
+async def _read(name: str, source: _Source, now: float) -> _Outcome:
     """Read a feed, turning whatever goes wrong into a FeedError."""
     try:
         return await source.feed.read(now), None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from ticker import configfile, logs
-from ticker.changes import Changes, compare, without_restart
+from ticker import configfile, logs, notify
+from ticker.changes import Changes, pending, without_restart
 from ticker.configfile import Loaded
 from ticker.errors import ConfigError, TickerError, one_line
 
@@ -41,6 +42,8 @@ class Reloader:
         self._ticker = ticker
         self._first = loaded.settings
         self._files, self._digest = loaded.files, loaded.digest
+        self.announced = False
+        """Whether the service manager was told that viewers may come."""
         self._turn = asyncio.Lock()
         self._asked = asyncio.Event()
 
@@ -98,27 +101,45 @@ class Reloader:
             log.warning(why)
             raise TickerError(why)
         async with self._turn:
-            reloads = self._ticker.reloads
-            reloads.tried_at = time()
-            self._digest = await asyncio.to_thread(configfile.digest, self._files)
-            try:
-                loaded = await asyncio.to_thread(configfile.load, self.file)
-                running = self._ticker.settings
-                changes = self._ticker.apply(without_restart(running, loaded.settings))
-            except TickerError as error:
-                raise self._failed(error) from None
-            except Exception as error:  # a defect must not stop the watch for good
-                log.exception("config not reloaded")
-                raise self._failed(TickerError(f"unexpected {type(error).__name__}")) from error
-            logs.hide(loaded.secrets)
-            self._files, self._digest = loaded.files, loaded.digest
-            reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
-            reloads.pending = compare(self._first, loaded.settings).pending
-            told = "; ".join(islice(changes.lines(), LINES_LOGGED)) or "nothing has changed"
-            log.info("config reloaded: %s", told)
-            if reloads.pending:
-                log.warning("these count only after a restart: %s", ", ".join(reloads.pending))
-            return changes
+            with self._announced():
+                return await self._reload(self.file)
+
+    async def _reload(self, file: Path) -> Changes:
+        reloads = self._ticker.reloads
+        reloads.tried_at = time()
+        self._digest = await asyncio.to_thread(configfile.digest, self._files)
+        try:
+            loaded = await asyncio.to_thread(configfile.load, file)
+            settings = without_restart(self._ticker.settings, loaded.settings)
+            plan = await asyncio.to_thread(self._ticker.plan, settings)
+            # what begins now is not of the request that asks for it, nor are its log lines
+            Context().run(self._ticker.apply, plan)
+        except TickerError as error:
+            raise self._failed(error) from None
+        except Exception as error:  # a defect must not stop the watch for good
+            log.exception("config not reloaded")
+            raise self._failed(TickerError(f"unexpected {type(error).__name__}")) from error
+        logs.hide(loaded.secrets)
+        self._files, self._digest = loaded.files, loaded.digest
+        reloads.ok, reloads.at, reloads.error = reloads.ok + 1, time(), None
+        reloads.pending = pending(self._first, loaded.settings)
+        told = "; ".join(islice(plan.changes.lines(), LINES_LOGGED)) or "nothing has changed"
+        log.info("config reloaded: %s", told)
+        if reloads.pending:
+            log.warning("these count only after a restart: %s", ", ".join(reloads.pending))
+        return plan.changes
+
+    @contextmanager
+    def _announced(self) -> Iterator[None]:
+        """Tell the service manager that it begins, and that it is over, whatever came of it."""
+        announced = self.announced  # otherwise "ready" would be too early
+        if announced:
+            notify.reloading()
+        try:
+            yield
+        finally:
+            if announced and not self._ticker.hub.draining:
+                notify.ready()
 
     def _failed(self, error: TickerError) -> TickerError:
         """Take note of a file that cannot be used; return the error as others may see it."""

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from time import time
 
@@ -22,6 +22,9 @@ FIRST_RUN_WITHIN = 1.0
 
 FIRST = "#first"
 """Ends the id of a job that runs once; no feed's name has such a sign."""
+
+FIRST_AT_ONCE = 1_000
+"""One that is still under way is of a feed that is gone; what has the name now begins anyway."""
 
 # what it warns of (late and overlapping runs) is counted here instead, per feed
 logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -101,6 +104,18 @@ class Schedule:
             with suppress(JobLookupError):  # a first run that is over has gone by itself
                 self._scheduler.remove_job(job)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Look what is due only after the block: that takes time, with many changes too much."""
+        if not self._scheduler.running:
+            yield
+            return
+        self._scheduler.pause()
+        try:
+            yield
+        finally:
+            self._scheduler.resume()
+
     def start(self) -> None:
         """Begin; must be called in the running loop."""
         self._scheduler.start()
@@ -108,6 +123,7 @@ class Schedule:
     def stop(self) -> None:
         """Start nothing more; ticks under way are cancelled."""
         if self._scheduler.running:
+            self._scheduler.pause()  # the end is a turn of the loop away; until then nothing starts
             self._scheduler.shutdown(wait=False)
 
     def next_run(self, name: str) -> float | None:
@@ -131,7 +147,12 @@ class Schedule:
     def _once(self, name: str, at: datetime) -> None:
         # a job of its own: APScheduler counts intervals from the last run, and the grid is to stay
         self._scheduler.add_job(
-            self._run, DateTrigger(at), args=[name], id=f"{name}{FIRST}", replace_existing=True
+            self._run,
+            DateTrigger(at),
+            args=[name],
+            id=f"{name}{FIRST}",
+            replace_existing=True,
+            max_instances=FIRST_AT_ONCE,
         )
 
     def put_off(self, name: str) -> float:

@@ -93,7 +93,8 @@ class Server(uvicorn.Server):
             self._telling.cancel()
 
     def _is_ready(self) -> bool:
-        return not self._ticker.unready()
+        self._reloader.announced = not self._ticker.unready()
+        return self._reloader.announced
 
 
 def _cut_off() -> None:
@@ -181,10 +182,16 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
     app = create_app(loaded)
     server = Server(configure(app, settings), app)
     spare_the_collector()
+
+    def asked_to_end(number: int, frame: FrameType | None) -> None:
+        if not server.started:  # uvicorn does not listen yet, and when it is done asks once more
+            server.handle_exit(number, frame)
+
+    previous = signal.signal(signal.SIGTERM, asked_to_end)
+    signal.signal(signal.SIGHUP, lambda *_: app.state.reloader.hear())  # likewise, until `startup`
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info("serving %s on http://%s:%d", ", ".join(settings.boards), shown, port)
-    previous = signal.signal(signal.SIGTERM, _ended)  # uvicorn raises it once more when it is done
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -192,10 +199,6 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
     finally:
         signal.signal(signal.SIGTERM, previous)
         listener.close()
-
-
-def _ended(_signal: int, _frame: Any) -> None:
-    """Let the process end normally: uvicorn has shut down by now."""
 
 
 def _words(error: Exception) -> str:
