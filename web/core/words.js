@@ -3,6 +3,7 @@
  * @module words
  */
 import * as format from "./format.js";
+import { NOT_ALLOWED } from "./protocol.js";
 
 const { SECOND, number } = format;
 
@@ -30,7 +31,7 @@ export function stateWords(state, { at, waiting }, now) {
     case "offline":
       return `${paused ? "Paused, offline" : "Offline"}${asOf}`;
     case "closed":
-      return `Closed: ${state.why}${asOf}`;
+      return `${state.code === NOT_ALLOWED ? ACCESS : `Closed: ${state.why}`}${asOf}`;
     default:
       return `Connecting…`;
   }
