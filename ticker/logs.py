@@ -37,8 +37,9 @@ SHORTEST_SECRET = 4
 """Shorter ones are in so many words that nothing could be read any more."""
 
 HIDDEN = "***"
-QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore")
-"""Libraries that tell more than ops want to know."""
+QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "watchfiles")
+"""Libraries that tell more than ops want to know; one tells of every change in the config's folder,
+where the log itself may be."""
 
 FIRST_KEYS = ("time", "level", "event", "logger")
 

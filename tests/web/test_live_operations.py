@@ -148,6 +148,7 @@ def test_columns_title_and_layout_follow_the_file(server: RunningServer, page: P
 def test_a_board_is_added_removed_and_comes_back(server: RunningServer, page: Page) -> None:
     """The list follows; the board that is read says it is gone, and comes back by itself."""
     dashboard = opened(page, server)
+    place = dashboard.rows.first.bounding_box()
     reconfigure(server, {**BOARDS, "new": {**COINS, "title": "Newcomers"}})
     expect(dashboard.boards).to_have_text(["US stocks", "Coins", "Newcomers"], timeout=SOON)
     reconfigure(server, {"coins": COINS}, feeds={"other": FEEDS["other"]})
@@ -156,6 +157,7 @@ def test_a_board_is_added_removed_and_comes_back(server: RunningServer, page: Pa
     expect(page.locator("main")).to_have_attribute("data-live", "no")
     others = page.get_by_role("list", name="Other boards").get_by_role("link")
     expect(others).to_have_text(["Coins"])
+    assert dashboard.rows.first.bounding_box() == place, "rows stay where they are"
     reconfigure(server)
     dashboard.is_live()
     expect(dashboard.boards).to_have_text(["US stocks", "Coins"], timeout=SOON)

@@ -4,6 +4,7 @@
  * Clock, randomness and the WebSocket class come from outside. Messages go to `receive`, states to `changed`.
  * @module connection
  */
+import { LIMIT, NOT_ALLOWED } from "./codes.js";
 import * as protocol from "./protocol.js";
 
 /** A link is dead after this many heartbeats without anything: one may be late, two are not. */
@@ -277,10 +278,10 @@ export class Connection {
     if (comeBack && this.#state.kind === "connecting" && this.#isRefused !== null) return void this.#askWhy(why);
     if (isPlanned) this.#planned = { why, until: this.#clock.now() + PLANNED_MS };
     if (comeBack) return this.#lost(why);
-    if (code === protocol.NOT_ALLOWED && this.#state.kind === "live" && this.#token.isAsked) {
+    if (code === NOT_ALLOWED && this.#state.kind === "live" && this.#token.isAsked) {
       return this.#lost("the token has ended", true); // there may be another one
     }
-    if (code === protocol.LIMIT && this.#asked.size === 0) {
+    if (code === LIMIT && this.#asked.size === 0) {
       return this.#lost("no board is there yet", true, protocol.backoff(SELDOM, this.#random()));
     }
     this.#refused(why, code);
@@ -292,7 +293,7 @@ export class Connection {
     this.#socket = null;
     const isFinal = await this.#isRefused([...this.#boards.keys()]).catch(() => false);
     if (this.#opening !== opening) return;
-    if (isFinal) this.#refused(protocol.closeRule(protocol.NOT_ALLOWED).why, protocol.NOT_ALLOWED);
+    if (isFinal) this.#refused(protocol.closeRule(NOT_ALLOWED).why, NOT_ALLOWED);
     else this.#lost(why);
     const [[first, position]] = this.#boards;
     this.#boards.delete(first); // the next attempt names another one, where there are several: this may be what was refused

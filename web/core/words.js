@@ -2,8 +2,8 @@
  * What is said around the rows: connection, rate, latency, viewers, feeds. Pure.
  * @module words
  */
+import { NOT_ALLOWED } from "./codes.js";
 import * as format from "./format.js";
-import { NOT_ALLOWED } from "./protocol.js";
 
 const { SECOND, number } = format;
 
@@ -65,6 +65,9 @@ export const absentWords = (board, wasThere) =>
 /** What becomes of a board that is not there. */
 export const absentAdvice = (hasOthers) =>
   `It is shown as soon as it is there${hasOthers ? "; meanwhile there are others" : ""}`;
+
+/** Seconds between two updates; "live" is every change. */
+export const RATES = ["live", "1", "5", "30"];
 
 /** How often updates come. */
 export const rateWords = (rate) => (rate === "live" ? "Live" : `Live, every ${rate} s`);
