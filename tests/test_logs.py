@@ -133,8 +133,8 @@ def test_debug_lines_and_those_of_libraries_are_left_out() -> None:
     stream = io.StringIO()
     logs.configure("json", stream)
     LOG.debug("x")
-    logging.getLogger("httpx").info("x")
-    logging.getLogger("watchfiles.main").info("x")  # also of a log beside the config, line by line
+    for library in ("httpx", "watchfiles.main"):
+        logging.getLogger(library).info("x")
     logging.getLogger("uvicorn.error").warning("y", extra={"color_message": "\x1b[31my"})
     (line,) = lines(stream)
     assert (line["event"], "color_message" in line) == ("y", False)

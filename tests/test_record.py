@@ -559,6 +559,6 @@ def test_an_interrupt_ends_the_file_well(
     process.send_signal(number)
     told, complaints = process.communicate(timeout=PATIENCE)
     assert (process.returncode, "Traceback" in complaints) == (0, False), complaints
-    assert "2 of f readings" in told
+    assert "readings: f 2;" in told
     assert told.rstrip().endswith("stopped")
     assert len(gzip.decompress(out.read_bytes()).splitlines()) == 2

@@ -113,7 +113,7 @@ def test_what_is_not_touched_goes_on(ops: Ops, server: Running, api: Source) -> 
     with server.follow("one") as viewer:
         viewer.wait("snapshot")
         ops.config["feeds"]["b"]["every"] = "150ms"
-        ops.config["boards"]["two"]["title"] = "The second"
+        ops.config["boards"]["two"]["columns"] = ["name"]
         ops.save()
         reloaded(server)
         asked = api.asked("/a")
@@ -234,6 +234,15 @@ def test_a_board_that_goes_says_so(ops: Ops, server: Running) -> None:
         assert "error" not in kinds(other)
     assert server.get("/api/boards/one").status_code == 404
     assert server.get("/events?board=one").status_code == 404
+
+
+def test_another_title_is_told_to_everybody(ops: Ops, server: Running) -> None:
+    """Who does not watch the board has it in a list."""
+    with server.follow("two") as viewer:
+        viewer.wait("snapshot")
+        ops.config["boards"]["one"]["title"] = "First"
+        ops.save()
+        assert viewer.wait("boards")["boards"] == ["one", "two"]
 
 
 def test_a_board_that_comes_back_is_another(ops: Ops, server: Running) -> None:
@@ -387,7 +396,7 @@ def test_a_storm_ends_with_the_last_version(ops: Ops, server: Running) -> None:
         until(lambda: server.ticker.boards["one"].shape.title == "Version 99", what="the last")
         until(lambda: server.feed("a")["every"] == 199, what="the last interval")
         viewer.wait("heartbeat")
-        assert kinds(viewer) == ["welcome", "snapshot"]
+        assert set(kinds(viewer)) == {"welcome", "snapshot", "boards"}  # as titles changed
 
 
 def test_two_reloads_at_once_are_one_after_the_other(ops: Ops, server: Running) -> None:

@@ -32,6 +32,7 @@ from ticker.protocol import ms
 from ticker.quality import Quality
 from ticker.reload import Reloader
 from ticker.schedule import Schedule, Tick
+from ticker.viewer import Viewer
 from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)
@@ -106,18 +107,29 @@ class Ticker:
         self.access.settings, self.access.server = settings.access, settings.server
         self.hub.settings = settings.server
         said = self.producer.said()  # a board that shows a feed no more has forgotten it
-        self._reshape(plan.shapes)
+        listed = self._listed()
+        gone = self._reshape(plan.shapes)
         with self.schedule.at_once():
             for name, change in changes.feeds.items():
                 self._change(name, change, plan.made.get(name))
         self.producer.connect(said)
         for live in self.boards.values():
             self.hub.publish(live)
-        if {Change.ADDED, Change.REMOVED} & set(changes.boards.values()):
-            self._run(self.hub.tell_boards())
+        if self._listed() != listed:
+            self._run(self._tell_boards(gone))
 
-    def _reshape(self, shapes: Mapping[str, Shape]) -> None:
-        """Let boards come, go and become what ``shapes`` say."""
+    def _listed(self) -> list[tuple[str, str, str]]:
+        """Return what people see of the boards before they watch one."""
+        return [(b.name, b.shape.title, b.shape.layout) for b in self.boards.values()]
+
+    async def _tell_boards(self, gone: Mapping[str, list[Viewer]]) -> None:
+        """Tell viewers of boards that are gone, then everybody which there are."""
+        for name, viewers in gone.items():
+            await self.hub.tell_gone(name, viewers)
+        await self.hub.tell_boards()
+
+    def _reshape(self, shapes: Mapping[str, Shape]) -> dict[str, list[Viewer]]:
+        """Let boards come, go and become what ``shapes`` say; return who watched what went."""
         before = dict(self.boards)
         self.boards.clear()  # filled anew: the order counts, and others hold this very dictionary
         for name, shape in shapes.items():
@@ -126,9 +138,9 @@ class Ticker:
             live.reshape(shape, time())
             if name not in self._publishing:
                 self._publish(live)
-        for name, live in before.items():
+        for name in before:
             self._publishing.pop(name).cancel()
-            self._run(self.hub.tell_gone(name, self.hub.forget(live)))
+        return {name: self.hub.forget(live) for name, live in before.items()}
 
     def _change(self, name: str, change: Change, made: Feed | None) -> None:
         """Let one feed come, go, begin anew, or go on at the pace it has now."""

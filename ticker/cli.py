@@ -145,7 +145,9 @@ def check(
     for warning in loaded.warnings:
         _say(str(warning))
     settings = loaded.settings
-    out.print(f"{file}: good: {len(settings.feeds)} feeds, {len(settings.boards)} boards")
+    counts = [(len(settings.feeds), "feed"), (len(settings.boards), "board")]
+    words = ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
+    out.print(f"{file}: good: {words}")
     if diff is not None:
         changes = compare(configfile.load(diff).settings, settings)
         for line in changes.lines():
@@ -187,8 +189,8 @@ def record(
     loaded = _load(config)
     chosen = {name: _polled(loaded.settings, name) for name in feeds}
     done = asyncio.run(run(chosen, loaded.foreign, out_file, limit, seconds))
-    counts = ", ".join(f"{count} of {name}" for name, count in done.readings.items())
-    out.print(f"{out_file}: {counts} readings, {done.bytes:,} bytes; {done.why}", markup=False)
+    counts = ", ".join(f"{name} {count}" for name, count in done.readings.items())
+    out.print(f"{out_file}: readings: {counts}; {done.bytes:,} bytes; {done.why}", markup=False)
     if not any(done.readings.values()):
         raise typer.Exit(1)
 

@@ -18,6 +18,9 @@ ANY = "*"
 _SCHEME_ONLY = re.compile(r"\s*([A-Za-z]+\s+)?")
 """What may stand beside a reference without being a part of the secret: ``Bearer ${NAME}``."""
 
+_UNFILLED = re.compile(r"\s*([A-Za-z]+\s+)?\$\{[^}]*\}\s*")
+"""A reference that could not be filled, and nothing but it."""
+
 
 class Hidden:
     """What of ``source`` must not be shown; its scalars are told so.
@@ -58,6 +61,8 @@ class Hidden:
         return replace(problem, message=redact.without(problem.message, self._texts), source=line)
 
     def _look_at(self, path: PathKey, value: Scalar) -> None:
+        if _UNFILLED.fullmatch(value):
+            return  # nothing stood for it, and its name is no secret
         if hides(self._source, path):
             self._texts |= {str(value), *self._filled_in(path)}
         elif redact.has_secret(value):

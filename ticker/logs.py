@@ -38,7 +38,8 @@ SHORTEST_SECRET = 4
 
 HIDDEN = "***"
 QUIET = ("uvicorn", "uvicorn.error", "httpx", "httpcore", "watchfiles")
-"""Libraries that tell more than ops want to know."""
+"""Libraries that tell more than ops want to know; one tells of every change in the config's folder,
+where the log itself may be."""
 
 FIRST_KEYS = ("time", "level", "event", "logger")
 

@@ -4,13 +4,14 @@
  */
 import { Client } from "./client.js";
 import { isRefusal, takeToken } from "./core/access.js";
+import { NOT_ALLOWED } from "./core/codes.js";
 import * as format from "./core/format.js";
 import { command } from "./core/keys.js";
 import { Lists } from "./core/lists.js";
-import { NOT_ALLOWED, backoff } from "./core/protocol.js";
+import { backoff } from "./core/protocol.js";
 import * as route from "./core/route.js";
-import { RATES, Settings } from "./core/settings.js";
-import { ACCESS, ACCESS_ADVICE, absentAdvice, absentWords, announcement, emptyWords, rateWords } from "./core/words.js";
+import { Settings } from "./core/settings.js";
+import { ACCESS, ACCESS_ADVICE, RATES, absentAdvice, absentWords, announcement, emptyWords, rateWords } from "./core/words.js";
 import { Announcer } from "./ui/announcer.js";
 import { mark, write, writeCut } from "./ui/dom.js";
 import { Feeds } from "./ui/feeds.js";

@@ -10,6 +10,7 @@
  *
  * @module client
  */
+import { isRefusal } from "./core/access.js";
 import { Attention } from "./core/attention.js";
 import { Connection } from "./core/connection.js";
 import { Latency } from "./core/latency.js";
@@ -70,6 +71,7 @@ export class Client {
       receive: (message) => this.#receive(message),
       changed: () => this.#tell(null),
       token: this.#token,
+      isRefused: (boards) => this.#isRefused(boards),
     });
   }
 
@@ -195,6 +197,15 @@ export class Client {
     }
     this.#tell(message);
     return gaps;
+  }
+
+  /** Whether the server says that there is no access, or none to any of these boards. */
+  async #isRefused(boards) {
+    const response = await this.get("api/boards");
+    if (!response.ok) return isRefusal(response.status);
+    const listed = (await response.json()).boards.map(({ name }) => name);
+    if (boards.some((name) => listed.includes(name))) return false;
+    return isRefusal((await this.get(`api/boards/${encodeURIComponent(boards[0])}`)).status);
   }
 
   #ping(now) {

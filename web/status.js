@@ -125,7 +125,7 @@ function showFacts(list, facts) {
   const key = JSON.stringify(facts.map(([label]) => label));
   if (list.dataset.key !== key) {
     list.dataset.key = key;
-    const isLong = (label) => label === "File" || label === "Error" || label === "Loop lag";
+    const isLong = (label) => label === "Error" || label === "Loop lag";
     list.replaceChildren(...facts.map(([label]) => make("div", isLong(label) ? "long" : "", make("dt", "", label), make("dd"))));
   }
   facts.forEach(([, words], i) => write(list.children[i].lastChild, words));

@@ -270,15 +270,93 @@ describe("a token", () => {
     assert.deepEqual(sent("token").at(-1), { type: "token", token: "t3" });
     assert.equal(ScriptedWebSocket.opened.length, 1);
   });
-  test("that is refused for good is told with the code, and nothing is tried again", async () => {
-    const mine = made(async () => "old");
+  const answers = (t, ...given) => {
+    const asked = [];
+    t.mock.method(globalThis, "fetch", async (url) => {
+      asked.push(new URL(url).pathname);
+      const [status, names = []] = given.shift();
+      return { ok: status === 200, status, json: async () => ({ boards: names.map((name) => ({ name })) }) };
+    });
+    return asked;
+  };
+  test("that is refused for good is told with the code, and nothing is tried again", () => {
+    const mine = made("old");
+    mine.watch("stocks");
+    socket().accept();
+    socket().end(4501);
+    clock.advance(600_000);
+    assert.deepEqual([mine.state.kind, mine.state.code, ScriptedWebSocket.opened.length], ["closed", 4501, 1]);
+  });
+  test("that has ended is followed by another one, where there may be one", async (t) => {
+    answers(t, [401]);
+    let asked = 0;
+    const mine = made(async () => `t${++asked}`);
     mine.watch("stocks");
     await settled();
     socket().accept();
     socket().end(4501);
-    clock.advance(600_000);
+    assert.deepEqual([mine.state.kind, mine.state.isPlanned], ["waiting", true]);
+    clock.advance(500);
     await settled();
-    assert.deepEqual([mine.state.kind, mine.state.code, ScriptedWebSocket.opened.length], ["closed", 4501, 1]);
+    assert.equal(token(), "t2");
+    socket().end(1006);
+    await settled();
+    assert.deepEqual([mine.state.kind, mine.state.code], ["closed", 4501]);
+  });
+  for (const status of [401, 403]) {
+    test(`that opens nothing (HTTP ${status}) is final, though a browser tells nothing but 1006`, async (t) => {
+      const asked = answers(t, [status]);
+      const mine = made("bad");
+      mine.watch("stocks");
+      socket().end(1006);
+      await settled();
+      clock.advance(600_000);
+      assert.deepEqual(asked, ["/api/boards"]);
+      assert.deepEqual([mine.state.kind, mine.state.code, ScriptedWebSocket.opened.length], ["closed", 4501, 1]);
+    });
+  }
+  test("that is for other boards is final, too", async (t) => {
+    const asked = answers(t, [200, ["games"]], [403]);
+    const mine = made("other");
+    mine.watch("stocks");
+    socket().end(1006);
+    await settled();
+    assert.deepEqual(asked, ["/api/boards", "/api/boards/stocks"]);
+    assert.equal(mine.state.code, 4501);
+  });
+  test("that is for one of two boards names the other one next time", async (t) => {
+    answers(t, [200, ["games"]]);
+    const mine = made("games");
+    mine.watch("stocks");
+    mine.watch("games");
+    socket().end(1006);
+    await settled();
+    clock.advance(500);
+    assert.equal(socket().url.searchParams.get("board"), "games");
+    socket().accept();
+    assert.deepEqual(sent("subscribe"), [{ type: "subscribe", board: "stocks" }]);
+  });
+  test("is not to blame when the server is full, gone, or has no such board now", async (t) => {
+    answers(t, [503], [200, ["stocks"]], [200, ["games"]], [404]);
+    const mine = made("good");
+    mine.watch("stocks");
+    for (let i = 1; i < 4; i++) {
+      socket().end(1006);
+      await settled();
+      assert.equal(mine.state.kind, "waiting");
+      clock.advance(mine.state.until - clock.now());
+      assert.equal(ScriptedWebSocket.opened.length, i + 1);
+    }
+  });
+  test("an answer that does not come holds nothing up", async (t) => {
+    t.mock.method(globalThis, "fetch", () => new Promise(() => {}));
+    const mine = made("good");
+    mine.watch("stocks");
+    socket().end(1006);
+    await settled();
+    assert.equal(mine.state.kind, "connecting");
+    clock.advance(12_500);
+    assert.equal(mine.state.kind, "waiting");
   });
 });
 

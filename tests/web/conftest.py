@@ -108,9 +108,13 @@ class RunningServer:
         """The address of the page."""
         return f"http://127.0.0.1:{self.port}/"
 
-    def configure(self, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
-        """Write its config; it counts from the next start on."""
-        configure(self._config, feeds, boards)
+    def configure(self, feeds: dict[str, Any], boards: dict[str, Any], **more: Any) -> None:
+        """Write its config, which it follows while it runs."""
+        configure(self._config, feeds, boards, **more)
+
+    def write(self, text: str) -> None:
+        """Write its config as it is, mistakes and all."""
+        self._config.write_text(text)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -152,10 +156,16 @@ class RunningServer:
             return False
 
 
-def configure(config: Path, feeds: dict[str, Any], boards: dict[str, Any]) -> None:
-    """Write a config with some feeds and boards."""
-    settings = {"server": {"heartbeat": "1s"}, "feeds": feeds, "boards": boards}
-    config.write_text(json.dumps(settings))  # JSON is YAML, too
+def configure(
+    config: Path,
+    feeds: dict[str, Any],
+    boards: dict[str, Any],
+    server: dict[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Write a config with some feeds and boards, keys of ``server``, and ``more`` sections."""
+    settings = {"server": {"heartbeat": "1s", **(server or {})}, **more}
+    config.write_text(json.dumps({**settings, "feeds": feeds, "boards": boards}))  # YAML, too
 
 
 def free_port() -> int:
@@ -197,9 +207,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Return a function that runs a server with some feeds and boards."""
     servers: list[RunningServer] = []
 
-    def start(feeds: dict[str, Any], boards: dict[str, Any]) -> RunningServer:
+    def start(feeds: dict[str, Any], boards: dict[str, Any], **more: Any) -> RunningServer:
         config = tmp_path / f"config{len(servers)}.yaml"
-        configure(config, feeds, boards)
+        configure(config, feeds, boards, **more)
         servers.append(RunningServer(config))
         return servers[-1]
 

@@ -171,6 +171,34 @@ describe("coming back", () => {
     socket().end(1006);
     assert.equal(connection.state.until - clock.now(), 1_000);
   });
+  test("stays without alarm while a server that said goodbye starts anew", () => {
+    live();
+    socket().say({ type: "goodbye", code: 4000, retry: [0, 2] });
+    socket().end(4000);
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual([connection.state.isPlanned, connection.state.why], [true, "the server will be back in a moment"]);
+      clock.advance(connection.state.until - clock.now());
+      socket().end(1006);
+    }
+    clock.advance(60_000);
+    socket().end(1006);
+    assert.deepEqual([connection.state.isPlanned, connection.state.why], [false, "the connection was lost"]);
+  });
+  test("is planned no longer once it has come about", () => {
+    live();
+    socket().end(4003);
+    clock.advance(500);
+    socket().accept();
+    socket().end(1006);
+    assert.equal(connection.state.isPlanned, false);
+  });
+  test("goes on, seldom, while none of what is watched is there", () => {
+    live();
+    socket().say({ type: "error", code: "unknown_board", board: "stocks", message: "no" });
+    socket().end(4503);
+    assert.deepEqual([connection.state.kind, connection.state.isPlanned], ["waiting", true]);
+    assert.equal(connection.state.until - clock.now(), 15_000);
+  });
   test("can be asked for at once", () => {
     live();
     socket().end(1006);

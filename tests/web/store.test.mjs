@@ -194,10 +194,10 @@ describe("status and heartbeat", () => {
     store.apply({ type: "status", board: "stocks", feeds: { nyse: live, lse: null, xetra: 5 } });
     assert.deepEqual({ ...store.feeds }, { nyse: live });
   });
-  test("a status replaces the feeds it names", () => {
+  test("a status is of all feeds: one that it does not name is gone", () => {
     store.apply(snapshot({ feeds: { nyse: { quality: "live" }, lse: { quality: "live" } } }));
     store.apply({ type: "status", board: "stocks", feeds: { nyse: { quality: "stale", why: "HTTP 503" } } });
-    assert.deepEqual({ ...store.feeds }, { nyse: { quality: "stale", why: "HTTP 503" }, lse: { quality: "live" } });
+    assert.deepEqual({ ...store.feeds }, { nyse: { quality: "stale", why: "HTTP 503" } });
   });
   test("a heartbeat at our seq makes the rows as new as it is", () => {
     assert.equal(store.apply({ type: "heartbeat", at: 9_000, seqs: { stocks: 10 } }), "applied");

@@ -87,6 +87,9 @@ describe("the connection in words", () => {
   test("closed says why", () => {
     assert.equal(say({ kind: "closed", why: "a limit of the server is reached" }), "Closed: a limit of the server is reached");
   });
+  test("closed for want of a token says what is needed", () => {
+    assert.equal(say({ kind: "closed", code: 4501 }, { at }), "Access is needed, as of 12:04:11");
+  });
   test("what was planned is announced without alarm", () => {
     const said = [true, false].map((isPlanned) => words.announcement("waiting", { why: "so", isPlanned }));
     assert.deepEqual(said, ["Reconnecting: so", "Not live, reconnecting: so"]);

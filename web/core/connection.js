@@ -4,6 +4,7 @@
  * Clock, randomness and the WebSocket class come from outside. Messages go to `receive`, states to `changed`.
  * @module connection
  */
+import { LIMIT, NOT_ALLOWED } from "./codes.js";
 import * as protocol from "./protocol.js";
 
 /** A link is dead after this many heartbeats without anything: one may be late, two are not. */
@@ -20,6 +21,12 @@ const STABLE_MS = 10_000;
 
 /** A subscribe that nobody answered may be repeated after this long, not before: a gap comes with every diff. */
 const ASK_AGAIN_MS = 2_000;
+
+/** So long after a planned goodbye nothing is wrong, though the next attempts fail: a server needs a while to start. */
+const PLANNED_MS = 60_000;
+
+/** As after so many failures: up to half a minute from one look to the next. */
+const SELDOM = 5;
 
 /** Of a server that lets everybody in. */
 const NO_TOKEN = { value: null, isAsked: false, ends: () => {} };
@@ -45,12 +52,13 @@ export class Connection {
   #receive;
   #changed;
   #token;
+  #isRefused;
 
   #boards = new Map(); // what is watched: board -> where it stands
   #asked = new Map(); // what this socket was asked for: board -> when it was asked again after a gap
   #rate = null;
   #socket = null;
-  #opening = null; // the attempt that waits for a token
+  #opening = null; // the attempt that waits for a token, or for why it failed
   #state = { kind: "idle", why: "", until: 0, isPlanned: false, code: 0 };
   #paused = false;
   #attention = "awake";
@@ -58,6 +66,7 @@ export class Connection {
   #told = false; // whether the server believes that this viewer is paused
   #attempt = 0;
   #retry = null;
+  #planned = { why: "", until: -Infinity }; // what the server said it does, and how long that may take
   #heartbeatMs = DEFAULT_HEARTBEAT_S * 1000;
   #openedAt = 0;
   #deadline = 0;
@@ -73,8 +82,10 @@ export class Connection {
    * @param {(message: object) => string[]} outside.receive gives the boards that must be subscribed again
    * @param {(state: State) => void} outside.changed
    * @param {import("./token.js").Token} outside.token
+   * @param {((boards: string[]) => Promise<boolean>)|null} outside.isRefused whether a link to these that did not
+   *   open never will: a browser does not tell
    */
-  constructor({ page, WebSocket, clock, random, receive, changed, token = NO_TOKEN }) {
+  constructor({ page, WebSocket, clock, random, receive, changed, token = NO_TOKEN, isRefused = null }) {
     this.#page = page;
     this.#WebSocket = WebSocket;
     this.#clock = clock;
@@ -82,6 +93,7 @@ export class Connection {
     this.#receive = receive;
     this.#changed = changed;
     this.#token = token;
+    this.#isRefused = isRefused;
   }
 
   get state() {
@@ -250,6 +262,7 @@ export class Connection {
     this.#token.ends(until);
     this.#alive();
     this.#guard();
+    this.#planned.until = -Infinity;
     this.#enter("live");
   }
 
@@ -262,19 +275,45 @@ export class Connection {
 
   #closed(code, reason) {
     const { comeBack, isPlanned, why } = protocol.closeRule(code, reason);
-    if (comeBack) return this.#lost(why, isPlanned);
+    if (comeBack && this.#state.kind === "connecting" && this.#isRefused !== null) return void this.#askWhy(why);
+    if (isPlanned) this.#planned = { why, until: this.#clock.now() + PLANNED_MS };
+    if (comeBack) return this.#lost(why);
+    if (code === NOT_ALLOWED && this.#state.kind === "live" && this.#token.isAsked) {
+      return this.#lost("the token has ended", true); // there may be another one
+    }
+    if (code === LIMIT && this.#asked.size === 0) {
+      return this.#lost("no board is there yet", true, protocol.backoff(SELDOM, this.#random()));
+    }
+    this.#refused(why, code);
+  }
+
+  /** What did not open is tried again, unless the server says over HTTP that it is of no use. */
+  async #askWhy(why) {
+    const opening = (this.#opening = Symbol("opening"));
+    this.#socket = null;
+    const isFinal = await this.#isRefused([...this.#boards.keys()]).catch(() => false);
+    if (this.#opening !== opening) return;
+    if (isFinal) this.#refused(protocol.closeRule(NOT_ALLOWED).why, NOT_ALLOWED);
+    else this.#lost(why);
+    const [[first, position]] = this.#boards;
+    this.#boards.delete(first); // the next attempt names another one, where there are several: this may be what was refused
+    this.#boards.set(first, position);
+  }
+
+  #refused(why, code) {
     this.#drop();
     this.#enter("closed", { why, code });
   }
 
-  #lost(why, isPlanned = false) {
+  #lost(why, isPlanned = false, after = null) {
     const now = this.#clock.now();
     if (this.#state.kind === "live" && now - this.#openedAt >= STABLE_MS) this.#attempt = 0;
-    const asked = protocol.retryDelay(this.#retry, this.#random());
+    const asked = after ?? protocol.retryDelay(this.#retry, this.#random());
     this.#drop();
     const delay = asked ?? protocol.backoff(this.#attempt, this.#random());
     this.#attempt += 1;
-    this.#wait(delay, why, isPlanned);
+    if (now < this.#planned.until) this.#wait(delay, this.#planned.why, true);
+    else this.#wait(delay, why, isPlanned);
   }
 
   /** Being told that there is no network is no proof: attempts go on. */

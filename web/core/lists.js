@@ -24,7 +24,7 @@ const FORMAT = "ticker lists 1";
 const isPlain = (text) => text !== "" && text.trim() === text && !/^[#"]|\p{Cc}/u.test(text);
 const written = (text) => (isPlain(text) ? text : JSON.stringify(text));
 
-export const label = (name) => name || STARS;
+const label = (name) => name || STARS;
 
 /** The text that `written` gave; undefined when a JSON string is broken. */
 function read(line) {
@@ -82,6 +82,11 @@ export class Lists {
   /** The names of a board's lists, the stars first. */
   names(board) {
     return ["", ...[...this.#sets(board).keys()].filter((name) => name !== "")];
+  }
+
+  /** What a list is called. */
+  label(name) {
+    return label(name);
   }
 
   /** How many symbols are in a list. */

@@ -105,9 +105,6 @@ const WHY = {
   4503: "a limit of the server is reached",
 };
 
-/** The close code of a viewer that has no token, or one that does not count (any more). */
-export const NOT_ALLOWED = 4501;
-
 /** Close codes of what the server does on purpose and every day. */
 const PLANNED = [4000, 4003];
 

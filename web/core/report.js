@@ -61,9 +61,8 @@ export function sign(quality) {
 
 /** Facts: pairs of a label and words. */
 export function configFacts({ config, now }) {
-  const { file, loaded_at, tried_at, reloads, failures, error } = mapOf(config);
+  const { loaded_at, tried_at, reloads, failures, error } = mapOf(config);
   return [
-    ["File", text(file)],
     ["Loaded", when(loaded_at, now)],
     ["Last try", when(tried_at, now)],
     ["Reloads", count(reloads)],
@@ -73,7 +72,7 @@ export function configFacts({ config, now }) {
 }
 
 export function viewerFacts({ viewers }) {
-  const labels = { now: "Now", most: "Most at once", live: "Live", lagging: "Lagging", paused: "Paused" };
+  const labels = { now: "Now", most: "At most", live: "Live", lagging: "Lagging", paused: "Paused" };
   return Object.entries(labels).map(([key, label]) => [label, count(mapOf(viewers)[key])]);
 }
 

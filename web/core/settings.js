@@ -6,15 +6,13 @@
  * @module settings
  */
 import { isMap } from "./values.js";
+import { RATES } from "./words.js";
 
 /** Before each name in the storage: other programs may live at the same origin. */
 const PREFIX = "ticker.";
 
 /** Texts kept in the browser are bounded: a list of a thousand symbols has about 20,000 letters. */
 const LONGEST = 200_000;
-
-/** Seconds between two updates; "live" is every change. */
-export const RATES = ["live", "1", "5", "30"];
 
 const isTexts = (value) => Array.isArray(value) && value.every((item) => typeof item === "string");
 const oneOf = (...choices) => ({ first: choices[0], is: (value) => choices.includes(value) });

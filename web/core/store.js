@@ -166,7 +166,7 @@ export class BoardStore {
   }
 
   #status(feeds) {
-    this.feeds = feedsOf(patched(this.feeds, feeds));
+    this.feeds = feedsOf(feeds);
     return "applied";
   }
 

@@ -2,6 +2,7 @@
  * What is said around the rows: connection, rate, latency, viewers, feeds. Pure.
  * @module words
  */
+import { NOT_ALLOWED } from "./codes.js";
 import * as format from "./format.js";
 
 const { SECOND, number } = format;
@@ -30,7 +31,7 @@ export function stateWords(state, { at, waiting }, now) {
     case "offline":
       return `${paused ? "Paused, offline" : "Offline"}${asOf}`;
     case "closed":
-      return `Closed: ${state.why}${asOf}`;
+      return `${state.code === NOT_ALLOWED ? ACCESS : `Closed: ${state.why}`}${asOf}`;
     default:
       return `Connecting…`;
   }
@@ -64,6 +65,9 @@ export const absentWords = (board, wasThere) =>
 /** What becomes of a board that is not there. */
 export const absentAdvice = (hasOthers) =>
   `It is shown as soon as it is there${hasOthers ? "; meanwhile there are others" : ""}`;
+
+/** Seconds between two updates; "live" is every change. */
+export const RATES = ["live", "1", "5", "30"];
 
 /** How often updates come. */
 export const rateWords = (rate) => (rate === "live" ? "Live" : `Live, every ${rate} s`);

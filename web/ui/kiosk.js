@@ -4,7 +4,6 @@
  */
 import { following, left, pagesOf, parameters, rotation, shift } from "../core/kiosk.js";
 import * as format from "../core/format.js";
-import { NOT_ALLOWED } from "../core/protocol.js";
 import { ACCESS, absentWords, feedWords, stateWords } from "../core/words.js";
 import { loadStyle, make, mark, write, writeCut } from "./dom.js";
 
@@ -202,8 +201,7 @@ class Kiosk {
     }
     this.#minute = minute;
     if (this.#version !== null && this.#client.welcome.page !== this.#version) this.#reloadIn("version");
-    const { kind, code } = this.#client.state;
-    if (kind === "closed" && code !== NOT_ALLOWED) this.#reloadIn("closed");
+    if (this.#client.state.kind === "closed" && !this.#dashboard.isShut()) this.#reloadIn("closed");
     if (now < this.#reloadAt) return;
     this.#reloadAt = Infinity;
     this.#reload();

@@ -2,7 +2,7 @@
  * What a person can choose for all boards.
  * @module settings-dialog
  */
-import { RATES } from "../core/settings.js";
+import { RATES } from "../core/words.js";
 import { check, choice, section, showChoices } from "./dialog.js";
 import { make, write } from "./dom.js";
 import { tone } from "./toasts.js";

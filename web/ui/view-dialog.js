@@ -4,7 +4,6 @@
  */
 import { available } from "../core/columns.js";
 import { csv } from "../core/csv.js";
-import { label } from "../core/lists.js";
 import { Field, button, check, section, showChoices } from "./dialog.js";
 import { make } from "./dom.js";
 import { density } from "./settings-dialog.js";
@@ -142,7 +141,7 @@ class ListsPart {
   #list() {
     const current = this.#lists.current(this.#board);
     const option = (name, words) => new Option(words, JSON.stringify(name), false, name === current);
-    const named = this.#lists.names(this.#board).map((name) => option(name, `${label(name)} (${this.#size(name)})`));
+    const named = this.#lists.names(this.#board).map((name) => option(name, `${this.#lists.label(name)} (${this.#size(name)})`));
     this.#select.replaceChildren(option(null, "All rows"), ...named);
     const isNamed = current !== null && current !== "";
     this.#actions.replaceChildren(
