@@ -12,12 +12,13 @@ INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
 
-LONG := tests/web/test_kiosk.py tests/web/test_embeds.py
+LONG := tests/web/test_kiosk.py tests/web/test_embeds.py tests/web/test_live_operations.py \
+	tests/test_deploy.py tests/test_proxies.py
 
 test: $(VENV)/.dev $(VENV)/.browser
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(LONG:%=--ignore=%)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(LONG:%=--ignore=%)
 
-# the wall and the embedded views, too: they wait for pages that turn
+# those that wait for long, too: walls, frames, operations in the browser, and deploy/ in real tools
 test-all: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
