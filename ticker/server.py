@@ -33,7 +33,7 @@ BACKLOG = 4096
 OWN_FILES = 100
 """Open files that are no viewers: sources, the listener, Python's own."""
 
-COLLECT_AFTER = (10_000, 50, 100)
+COLLECT_AFTER = (10_000, 150, 100)
 """New objects until the youngest are collected, and how many such rounds until the older are."""
 
 REQUEST_SECONDS = 5.0
