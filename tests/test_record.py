@@ -11,6 +11,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -539,11 +540,12 @@ def test_an_interrupt_ends_the_file_well(
 ) -> None:
     """Also while the source makes it wait; the gzip member is closed."""
     calls: list[int] = []
+    over = threading.Event()
 
     def respond(handler: Handler) -> None:
         calls.append(1)
         if len(calls) > 2:
-            time.sleep(0.8)
+            over.wait(PATIENCE)
         handler.answer(200, b'[{"id": "A", "last": 1}]')
 
     origin.script["/t"] = respond
@@ -558,6 +560,7 @@ def test_an_interrupt_ends_the_file_well(
     until(lambda: len(calls) >= 3, what="a third poll")
     process.send_signal(number)
     told, complaints = process.communicate(timeout=PATIENCE)
+    over.set()
     assert (process.returncode, "Traceback" in complaints) == (0, False), complaints
     assert "readings: f 2;" in told
     assert told.rstrip().endswith("stopped")

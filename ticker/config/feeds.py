@@ -32,6 +32,7 @@ from ticker.config.parts import (
     Strict,
     Wait,
     address,
+    not_below,
     rule,
 )
 from ticker.quality import Freshness
@@ -139,10 +140,7 @@ class FeedBase(Strict):
     @field_validator("down_after")
     @classmethod
     def _after_stale(cls, value: float | None, info: ValidationInfo) -> float | None:
-        stale = info.data.get("stale_after")
-        if value is not None and stale is not None and value < stale:
-            raise rule(f"must not be below stale_after ({stale:g} s), got {value:g} s")
-        return value
+        return not_below("stale_after", value, info)
 
 
 class SimulatedPrices(FeedBase):

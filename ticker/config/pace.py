@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from ticker.config.parts import Period, Strict, rule, time_zone
+from ticker.config.parts import Period, Strict, not_below, rule, time_zone
 from ticker.exchanges import Exchange
 from ticker.hours import DAY_MINUTES, Hours, Span, Week
 from ticker.scalars import Text, duration, expected, time_text
@@ -44,10 +44,7 @@ class Rhythm(Strict):
     @field_validator("idle")
     @classmethod
     def _longer(cls, value: float | None, info: ValidationInfo) -> float | None:
-        live = info.data.get("live")
-        if value is not None and live is not None and value < live:
-            raise rule(f"must not be below live ({live:g} s), got {value:g} s")
-        return value
+        return not_below("live", value, info)
 
 
 def _rhythm(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from ticker.fields import Kind
@@ -58,6 +58,14 @@ Secret = Annotated[
     Field(json_schema_extra={"writeOnly": True, "minLength": SHORTEST_SECRET}),
 ]
 """Shown nowhere; write it as `${NAME}` or `${file:PATH}`."""
+
+
+def not_below(key: str, value: float | None, info: ValidationInfo) -> float | None:
+    """Return seconds that are not below those at ``key``, which comes before; or raise the rule."""
+    least = info.data.get(key)
+    if value is not None and least is not None and value < least:
+        raise rule(f"must not be below {key} ({least:g} s), got {value:g} s")
+    return value
 
 
 class Strict(BaseModel):
