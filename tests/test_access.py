@@ -19,11 +19,12 @@ from starlette.requests import Request
 from websockets.exceptions import ConnectionClosed
 
 from tests.support import PATIENCE, QUIET, Follower, Running, publish, serving, until
-from ticker.access import SECURITY_HEADERS, Access
+from ticker.access import Access
 from ticker.config import Access as AccessSettings
 from ticker.config import Key
 from ticker.config import Server as ServerSettings
 from ticker.errors import TickerError
+from ticker.headers import SECURITY_HEADERS
 from ticker.hub import Hub
 from ticker.tokens import Pass
 from ticker.websocket import WebSocketEndpoint

@@ -18,7 +18,7 @@ LAYERS = [
     {"feeds", "heads", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag", "pace"},
-    {"access"},
+    {"access", "headers"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "metrics", "notify"},
     {"app", "api", "admin", "reload"},

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support import PATIENCE, QUIET, Running, quiet_server, serving
-from ticker.access import POLICY, SECURITY_HEADERS
+from ticker.headers import POLICY, SECURITY_HEADERS
 
 FRIEND = "https://intranet.example.com"
 OTHER = "http://localhost:3000"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support import PATIENCE, Running, quiet_server
-from ticker.access import SECURITY_HEADERS
+from ticker.headers import SECURITY_HEADERS
 from ticker.page import Page, best, web_directory
 
 WEB = web_directory()

@@ -27,21 +27,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 10
 """Seconds after which a viewer for whom there was no place may come back."""
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-)
-"""Content-Security-Policy, but for who may put a page into a frame."""
-
-SECURITY_HEADERS = {
-    "content-security-policy": f"{POLICY}'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-"""What every HTTP response has, unless it says something else itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -221,14 +206,6 @@ def bearer(authorization: str) -> str | None:
     """Return the token of an Authorization header (RFC 6750, 2.1), None for another."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-
-def security_headers(origins: Sequence[str]) -> dict[str, str]:
-    """Return the headers of every response; pages of ``origins`` may use what is served here."""
-    headers = dict(SECURITY_HEADERS)
-    if origins:
-        headers["cross-origin-resource-policy"] = "cross-origin"
-    return headers
 
 
 def _later(status: int, words: str, seconds: int) -> HTTPException:

@@ -15,12 +15,13 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from ticker import __version__, admin, api, logs
-from ticker.access import POLICY, Access, security_headers
+from ticker.access import Access
 from ticker.changes import Change, Changes, compare
 from ticker.config import Settings
 from ticker.configfile import Loaded
 from ticker.feeds import Feed
 from ticker.feeds.make import make
+from ticker.headers import POLICY, SecurityHeaders, security_headers
 from ticker.health import Reloads
 from ticker.hub import Hub
 from ticker.lag import LoopLag
@@ -291,29 +292,6 @@ class App(FastAPI):
     def build_middleware_stack(self) -> Any:
         """Return what every request goes through, the headers outermost: errors have them, too."""
         return SecurityHeaders(super().build_middleware_stack(), self.state.headers)
-
-
-class SecurityHeaders:
-    """Adds the headers that every HTTP response has, where it does not have its own."""
-
-    def __init__(self, app: Any, headers: dict[str, str]) -> None:
-        self._app = app
-        self._headers = [(k.encode(), v.encode()) for k, v in headers.items()]
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass everything on; WebSockets without a look."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                own = list(message.get("headers", []))
-                named = {name for name, _ in own}
-                message["headers"] = own + [h for h in self._headers if h[0] not in named]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 def _embedded(origins: list[str]) -> dict[str, str]:

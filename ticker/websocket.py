@@ -10,7 +10,8 @@ from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
 from ticker import protocol, transport
-from ticker.access import Access, security_headers
+from ticker.access import Access
+from ticker.headers import security_headers
 from ticker.hub import LOST, Hub, Refused
 from ticker.limits import Bucket
 from ticker.plain import SendConnection
