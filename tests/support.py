@@ -21,9 +21,10 @@ from fastapi import FastAPI
 from websockets.sync.client import ClientConnection, connect
 
 from ticker import configfile, diff
-from ticker.app import Ticker, create_app
+from ticker.app import create_app
 from ticker.config import Settings
 from ticker.configfile import Loaded
+from ticker.runtime import Ticker
 from ticker.server import Server, configure, listen
 
 T = TypeVar("T")

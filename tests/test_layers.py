@@ -21,7 +21,7 @@ LAYERS = [
     {"access", "headers"},
     {"producer", "schedule", "websocket", "events"},
     {"page", "bundle", "metrics", "notify"},
-    {"app", "api", "admin", "reload"},
+    {"app", "api", "admin", "reload", "runtime"},
     {"server", "tail", "tryout", "record", "load", "starter", "top"},
     {"probe"},
     {"cli"},

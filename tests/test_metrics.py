@@ -22,11 +22,11 @@ from websockets.exceptions import InvalidStatus
 from tests.support import PATIENCE, Running, publish, quiet_server, serving, settings, source, until
 from tests.test_viewers import big, raw_viewer
 from ticker import __version__
-from ticker.app import Ticker
 from ticker.config import Server
 from ticker.hub import Hub
 from ticker.metrics import AT_ONCE
 from ticker.quality import Quality
+from ticker.runtime import Ticker
 from ticker.traffic import LAG_BOUNDS, Lags
 
 DOCS = (Path(__file__).parent.parent / "docs/metrics.md").read_text()

@@ -25,8 +25,8 @@ from ticker.scalars import Duration
 from ticker.viewer import Viewer
 
 if TYPE_CHECKING:
-    from ticker.app import Ticker
     from ticker.reload import Reloader
+    from ticker.runtime import Ticker
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from ticker.page import best
 from ticker.protocol import BoardName
 
 if TYPE_CHECKING:
-    from ticker.app import Ticker
+    from ticker.runtime import Ticker
 
 HISTORY_ROWS = 200
 """Most rows in one answer of history: more than a page shows at once."""

@@ -32,7 +32,7 @@ from ticker.quality import Quality
 from ticker.traffic import LAG_BOUNDS
 
 if TYPE_CHECKING:
-    from ticker.app import Ticker
+    from ticker.runtime import Ticker
 
 AT_ONCE = 500
 """Samples written before the loop turns: a few milliseconds."""

@@ -21,7 +21,7 @@ from ticker.configfile import Loaded
 from ticker.errors import ConfigError, TickerError, one_line
 
 if TYPE_CHECKING:
-    from ticker.app import Ticker
+    from ticker.runtime import Ticker
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from ticker import logs, notify
-from ticker.app import Ticker, create_app
+from ticker.app import create_app
 from ticker.config import Server as ServerSettings
 from ticker.config import Settings
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
 from ticker.heads import HeadProtocol
 from ticker.reload import Reloader
+from ticker.runtime import Ticker
 from ticker.transport import UNSENT_LOW, FrameProtocol
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,260 @@
+"""What runs for one config: feeds, boards, hub and page, wired together, and how that changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from time import time
+from typing import Any
+
+from ticker import __version__
+from ticker.access import Access
+from ticker.changes import Change, Changes, compare
+from ticker.config import Settings
+from ticker.feeds import Feed
+from ticker.feeds.make import make
+from ticker.headers import POLICY
+from ticker.health import Reloads
+from ticker.hub import Hub
+from ticker.lag import LoopLag
+from ticker.live import LiveBoard, Shape
+from ticker.metrics import Metrics
+from ticker.page import Page, web_directory
+from ticker.producer import Producer
+from ticker.protocol import ms
+from ticker.quality import Quality
+from ticker.schedule import Schedule, Tick
+from ticker.viewer import Viewer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a reload does: the settings, what they change, feeds made for them, boards' shapes."""
+
+    settings: Settings
+    changes: Changes
+    made: Mapping[str, Feed]
+    shapes: Mapping[str, Shape]
+
+
+class Ticker:
+    """Everything that runs for one config, in the order in which it depends on each other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.boards = {name: _board(name, _shape(settings, name)) for name in settings.boards}
+        self.access = Access(settings.access, settings.server)
+        self.page = Page(web_directory(), _embedded(settings.server.origins))
+        self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
+        self.schedule = Schedule()
+        self.producer = Producer(self.boards, self.hub, self.schedule.change)
+        for name, feed in settings.feeds.items():
+            self.producer.put(name, feed, make(feed))
+        self.producer.connect()
+        self.lag = LoopLag()
+        self.started = time()
+        self._awaited = frozenset(settings.feeds)
+        self.reloads = Reloads(at=self.started)
+        self._publishing: dict[str, asyncio.Task[None]] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self.metrics = Metrics(self)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read, publish and sweep until the end of the block."""
+        forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
+        forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
+        tasks = [asyncio.create_task(coroutine) for coroutine in forever]
+        for live in self.boards.values():
+            self._publish(live)
+        for name, feed in self.settings.feeds.items():
+            self.schedule.add(name, feed.every, self._tick(name))
+        self.schedule.start()
+        try:
+            yield
+        finally:
+            self.schedule.stop()
+            await end([*tasks, *self._publishing.values()])
+            await asyncio.gather(*self._errands)  # among them feeds that are being closed
+            self.hub.close()
+            await self.producer.close()
+
+    def plan(self, settings: Settings) -> Plan:
+        """Return what going over to ``settings`` takes; all that may fail. A thread may do it."""
+        changes = compare(self.settings, settings)
+        restarted = {Change.ADDED, Change.RESTARTED}
+        made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
+        return Plan(settings, changes, made, {n: _shape(settings, n) for n in settings.boards})
+
+    def apply(self, plan: Plan) -> None:
+        """Run by other settings from now on, and change nothing that need not be changed.
+
+        Plain, so that nobody sees a half of it; only while running.
+        """
+        settings, changes = plan.settings, plan.changes
+        self.settings = settings
+        self.access.settings, self.access.server = settings.access, settings.server
+        self.hub.settings = settings.server
+        said = self.producer.said()  # a board that shows a feed no more has forgotten it
+        listed = self._listed()
+        gone = self._reshape(plan.shapes)
+        with self.schedule.at_once():
+            for name, change in changes.feeds.items():
+                self._change(name, change, plan.made.get(name))
+        self.producer.connect(said)
+        for live in self.boards.values():
+            self.hub.publish(live)
+        if self._listed() != listed:
+            self._run(self._tell_boards(gone))
+
+    def _listed(self) -> list[tuple[str, str, str]]:
+        """Return what people see of the boards before they watch one."""
+        return [(b.name, b.shape.title, b.shape.layout) for b in self.boards.values()]
+
+    async def _tell_boards(self, gone: Mapping[str, list[Viewer]]) -> None:
+        """Tell viewers of boards that are gone, then everybody which there are."""
+        for name, viewers in gone.items():
+            await self.hub.tell_gone(name, viewers)
+        await self.hub.tell_boards()
+
+    def _reshape(self, shapes: Mapping[str, Shape]) -> dict[str, list[Viewer]]:
+        """Let boards come, go and become what ``shapes`` say; return who watched what went."""
+        before = dict(self.boards)
+        self.boards.clear()  # filled anew: the order counts, and others hold this very dictionary
+        for name, shape in shapes.items():
+            live = before.pop(name) if name in before else _board(name, shape)
+            self.boards[name] = live
+            live.reshape(shape, time())
+            if name not in self._publishing:
+                self._publish(live)
+        for name in before:
+            self._publishing.pop(name).cancel()
+        return {name: self.hub.forget(live) for name, live in before.items()}
+
+    def _change(self, name: str, change: Change, made: Feed | None) -> None:
+        """Let one feed come, go, begin anew, or go on at the pace it has now."""
+        settings = self.settings.feeds.get(name)
+        old = None
+        if settings is None:
+            old = self.producer.drop(name)
+        elif made is not None:
+            old = self.producer.put(name, settings, made)
+        else:
+            self.producer.adjust(name, settings)
+        if old is not None:
+            self._run(old.close())
+        if change is Change.CHANGED and settings is not None:
+            self.schedule.change(name, settings.every)
+            return
+        if change is not Change.ADDED:
+            self.schedule.remove(name)
+        if settings is not None:
+            self.schedule.add(name, settings.every, self._tick(name))
+
+    def _publish(self, live: LiveBoard) -> None:
+        self._publishing[live.name] = asyncio.create_task(self.producer.publish_forever(live))
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done that nobody waits for."""
+        task = asyncio.create_task(_warned(errand))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def _tick(self, name: str) -> Tick:
+        return lambda: self.producer.tick(name)
+
+    def feeds(self) -> dict[str, Any]:
+        """Return the health of every feed, as ``/api/feeds`` says it."""
+        return {
+            name: {
+                **self.producer.wire(name),
+                "next_run": ms(self.schedule.next_run(name)),
+                "skipped": self.schedule.skipped(name),
+            }
+            for name in self.settings.feeds
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return everything at once, for people who run it, as ``/api/status`` says it."""
+        waiting = self.unready()
+        return {
+            "version": __version__,
+            "started": ms(self.started),
+            "now": ms(time()),
+            "config": self.reloads.wire(),
+            "ready": {"status": "waiting" if waiting else "ready", "waiting": waiting},
+            "viewers": self.hub.count(),
+            "closed": self.hub.closed,
+            "boards": [live.wire() for live in self.boards.values()],
+            "feeds": self.feeds(),
+            "loop_lag": self.lag.wire(),
+        }
+
+    def unready(self) -> dict[str, str]:
+        """Return why viewers should not come yet: by board, empty when they may.
+
+        Feeds that a reload adds are not waited for: who is ready stays ready.
+        """
+        if self.hub.draining:
+            return {"server": "draining"}
+        waiting = {}
+        for name, live in self.boards.items():
+            unread = [
+                f
+                for f, s in live.feeds.items()
+                if f in self._awaited
+                and s.at is None
+                and s.quality != Quality.DOWN
+                and self.settings.feeds[f].kind != "push"  # which may come only when we are ready
+            ]
+            if unread:
+                waiting[name] = f"waiting for the first reading of {', '.join(unread)}"
+        return waiting
+
+
+async def _warned(errand: Coroutine[Any, Any, None]) -> None:
+    """Do what nobody waits for; a failure is for the log."""
+    try:
+        await errand
+    except Exception:
+        log.exception("what a reload left to do has failed")
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _embedded(origins: list[str]) -> dict[str, str]:
+    """Return the headers of pages that are made for frames: here, and on sites of ``origins``."""
+    return {
+        "content-security-policy": POLICY + " ".join(["'self'", *origins]),
+        "cross-origin-opener-policy": "unsafe-none",  # opened from a frame they stay related to it
+    }
+
+
+def _board(name: str, shape: Shape) -> LiveBoard:
+    return LiveBoard(name, secrets.token_hex(4), shape)
+
+
+def _shape(settings: Settings, name: str) -> Shape:
+    board = settings.boards[name]
+    return Shape(
+        title=settings.title(name),
+        layout=board.layout,
+        columns=[
+            column.model_dump(mode="json", exclude_none=True) for column in settings.columns(name)
+        ],
+        feeds=board.feeds,
+        flush_interval=board.flush,
+        tracked=settings.tracked(name),
+        points=board.history,
+    )
