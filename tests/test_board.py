@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -21,7 +21,8 @@ from ticker.diff import Rows
 from ticker.quality import Quality
 
 SYMBOLS = st.sampled_from("ABCDEF")
-FIELDS = st.sampled_from(["last", "open", "volume", "name", "change"])
+FIELDS_ALL = ["last", "open", "volume", "name", "change"]
+FIELDS = st.sampled_from(FIELDS_ALL)
 VALUES = st.one_of(
     st.integers(-3, 3), st.floats(-2, 2, allow_nan=False), st.sampled_from(["", "x", "y"])
 )
@@ -282,3 +283,40 @@ def test_new_rows_are_told_in_the_order_of_the_source() -> None:
     found = board.since(0)
     assert isinstance(found, Diff)
     assert list(found.rows) == list(board.snapshot().rows) == ["C", "A", "B"]
+
+
+@given(data=st.data(), limit=st.integers(0, 12))
+@settings(max_examples=300, deadline=None)
+def test_a_board_restored_elsewhere_answers_like_the_original(
+    data: st.DataObject, limit: int
+) -> None:
+    """From a whole state in the middle and the diffs around it, whoever then goes on publishing."""
+    original = Board(["f"])
+    states: dict[int, Rows] = {0: {}}
+    diffs: list[Diff] = []
+    wholes: dict[int, Snapshot] = {0: Snapshot(0, {})}
+
+    def publish(board: Board, now: float) -> None:
+        board.apply("f", data.draw(ROWS), complete=data.draw(st.booleans()))
+        found = board.flush(now)
+        if found is not None:
+            diffs.append(found)
+            states[board.seq] = copied(board)
+            wholes[board.seq] = Snapshot(board.seq, copied(board))
+
+    for now in range(limit):
+        publish(original, float(now))
+    first = data.draw(st.integers(0, original.seq))
+    middle = data.draw(st.integers(first, original.seq))
+    other = Board(["f"])
+    other.restore(wholes[middle], [d for d in diffs if d.seq > first], 0.0)
+    assert other.seq == original.seq
+    assert copied(other) == copied(original)
+    other.inherit({"f": ({*FIELDS_ALL}, Quality.LIVE)})
+    assert not other.pending(), "who takes over has nothing to say yet"
+    for now in range(data.draw(st.integers(0, 3))):
+        publish(other, float(now))
+    for seq in range(first, other.seq):
+        answer = other.since(seq)
+        assert isinstance(answer, Diff)
+        assert diff.apply(states[seq], answer.rows) == copied(other)

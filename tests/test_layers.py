@@ -14,7 +14,7 @@ LAYERS = [
     | {"hours", "limits", "traffic"},
     {"frame", "logs"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
-    | {"changes", "protocol", "notices"},
+    | {"changes", "protocol", "notices", "entry"},
     {"feeds", "heads", "live", "transport", "plain", "viewer"},
     {"channel"},
     {"health", "hub", "lag", "pace"},

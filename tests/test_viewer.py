@@ -10,9 +10,10 @@ import pytest
 
 from tests.support import eventually
 from ticker import channel
+from ticker.entry import FeedStatus
 from ticker.frame import Frame
 from ticker.hub import Hub
-from ticker.live import FeedStatus, LiveBoard, Shape
+from ticker.live import LiveBoard, Shape
 from ticker.protocol import CloseCode, Subscribe
 from ticker.quality import Quality
 from ticker.traffic import Traffic
@@ -155,7 +156,8 @@ async def test_a_new_viewer_is_told_the_feeds_present_status() -> None:
     first, second = OneFrameConnection(), OneFrameConnection()
     hub.subscribe(hub.join(first), Subscribe(board="a"))
     first.drained()
-    assert live.report("f", FeedStatus(Quality.DOWN, why="HTTP 503"))
+    live.report("f", FeedStatus(Quality.DOWN, why="HTTP 503"))
+    assert live.flush(1.0)
     hub.subscribe(hub.join(second), Subscribe(board="a"))
     second.drained()
     assert second.taken[-1]["feeds"] == {"f": {"quality": "down", "why": "HTTP 503"}}

@@ -120,34 +120,106 @@ class Board:
         self.seq += 1
         self._horizon = self.seq
 
-    def flush(self, now: float) -> Diff | None:
-        """Publish what changed since the last flush, if anything did. ``now`` is in seconds."""
-        if not self._dirty:
-            return None
-        seq = self.seq + 1
+    def pending(self) -> Patch:
+        """Return what leads from what is published to what the feeds say; it waits no more."""
         patch: Patch = {}
         for symbol in self._dirty:
             new = self._compose(symbol)
             old = self._rows.get(symbol)
             if new is None:
                 if old is not None:
-                    self._bury(symbol, seq, now)
                     patch[symbol] = None
-                continue
-            stamps = self._stamps.setdefault(symbol, {})
-            # a row that comes back clears what it had before: see diff.merge
-            fresh = old is None
-            change = {**dict.fromkeys(stamps), **new} if fresh else diff.compare(old or {}, new)
-            if change or fresh:
+            elif old is None:  # a row that comes back clears what it had before: see diff.merge
+                patch[symbol] = {**dict.fromkeys(self._stamps.get(symbol, ())), **new}
+            elif change := diff.compare(old, new):
                 patch[symbol] = change
-                self._rows[symbol] = new
-                self._stamp(symbol, change, seq)
         self._dirty.clear()
+        return patch
+
+    def touch(self, symbols: Iterable[str]) -> None:
+        """Let rows be pending again, where they differ from what is published."""
+        self._dirty.update(dict.fromkeys(symbols))
+
+    def advance(self, patch: Patch, now: float) -> Diff:
+        """Publish ``patch`` as the next seq. ``now`` is in seconds."""
+        seq = self.seq + 1
+        rows = self._rows
+        for symbol, change in patch.items():
+            old = rows.get(symbol)
+            if change is None:
+                if old is not None:
+                    self._bury(symbol, seq, now)
+                continue
+            row = change if old is None else {**old, **change}
+            if None in row.values():
+                row = {field: value for field, value in row.items() if value is not None}
+            rows[symbol] = row
+            self._stamp(symbol, change, seq)
         self._expire(now)
-        if not patch:
-            return None
         self.seq = seq
         return Diff(seq - 1, seq, patch)
+
+    def flush(self, now: float) -> Diff | None:
+        """Publish what is pending, if anything is. ``now`` is in seconds."""
+        patch = self.pending()
+        return self.advance(patch, now) if patch else None
+
+    # -- from elsewhere
+
+    def restore(self, whole: Snapshot, diffs: Iterable[Diff], now: float) -> None:
+        """Become what is published elsewhere: ``whole``, then what ``diffs`` lead to.
+
+        They follow one another, oldest first; one without rows is a renewal. Those up to the seq of
+        ``whole`` tell when its fields last changed, so that ``since`` answers for all of them.
+        ``now`` is in seconds.
+        """
+        diffs = list(diffs)
+        self.seq = whole.seq
+        start = self._horizon = min([whole.seq, *(diff.prev for diff in diffs)])
+        self._rows = dict(whole.rows)
+        self._stamps = {s: dict.fromkeys(row, start) for s, row in self._rows.items()}
+        self._changed = dict.fromkeys(self._rows, start)
+        self._tombstones.clear()
+        seen = dict.fromkeys(f for d in diffs for row in d.rows.values() for f in row or ())
+        seen |= dict.fromkeys(field for row in self._rows.values() for field in row)
+        for known in diffs:
+            if known.seq > whole.seq:
+                self.advance(known.rows, now) if known.rows else self.renew()
+            elif not known.rows:  # only a snapshot leads there, see renew
+                self._horizon = known.seq
+            else:
+                self._recall(known, seen, now)
+        for source in self._sources.values():
+            self._dirty.update(dict.fromkeys(source.rows))
+
+    def _recall(self, known: Diff, seen: Iterable[str], now: float) -> None:
+        """Take note of what changed at a seq that is behind us.
+
+        A row that has gone since may have had any field ever ``seen``: if it comes back, all are
+        cleared.
+        """
+        for symbol, change in known.rows.items():
+            if change is None:
+                self._stamps[symbol] = dict.fromkeys(seen, known.seq)
+                self._tombstones.append((symbol, known.seq, now))
+            self._stamp(symbol, change or (), known.seq)
+
+    def inherit(self, feeds: Mapping[str, tuple[Container[str], Quality]]) -> None:
+        """Take it that each feed has said what is published, of the fields that it can fill.
+
+        Whoever goes on reading feeds that another has read begins so; ``feeds`` has the fields and
+        the quality of each. What was derived is derived again.
+        """
+        for name, (provided, quality) in feeds.items():
+            source = self._sources[name]
+            source.quality, source.late = quality, frozenset()
+            source.rows = {symbol: _said(row, provided) for symbol, row in self._rows.items()}
+        self._dirty.clear()
+
+    def disown(self) -> None:
+        """Take it that no feed has said anything; what is published stays."""
+        self._sources = {name: _Source({}) for name in self._sources}
+        self._dirty.clear()
 
     # -- out
 
@@ -216,7 +288,7 @@ class Board:
         return row
 
     def _stamp(self, symbol: str, changed: Iterable[str], seq: int) -> None:
-        stamps = self._stamps[symbol]
+        stamps = self._stamps.setdefault(symbol, {})
         for field in changed:
             stamps[field] = seq
         self._changed.pop(symbol, None)
@@ -237,3 +309,14 @@ class Board:
             if symbol not in self._rows and self._changed.get(symbol) == seq:
                 del self._stamps[symbol], self._changed[symbol]
                 self._horizon = max(self._horizon, seq)
+
+
+def _said(row: Row, provided: Container[str]) -> Row:
+    """Return a published row as a feed that provides these fields can have said it."""
+    said = {f: v for f, v in row.items() if f in provided}
+    if row.get("quality") == Quality.CLOSED:
+        said["quality"] = row["quality"]  # a claim of the source: no feed as a whole says it
+    bare = {f: v for f, v in said.items() if f not in fields.DERIVED}
+    derived = dict(bare)
+    fields.derive(derived)
+    return bare if all(derived.get(f) == v for f, v in said.items()) else said

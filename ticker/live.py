@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from asyncio import Event
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from time import monotonic
 from typing import Any
 
+import orjson
+
 from ticker import protocol
 from ticker.board import Board, Diff, Snapshot
+from ticker.entry import Entry, FeedStatus, Look
 from ticker.frame import Frame
 from ticker.history import KEPT_MS, History
 from ticker.quality import Quality, worst
@@ -18,26 +21,8 @@ from ticker.quality import Quality, worst
 FRAMES_KEPT = 256
 """Catch-up frames remembered per seq; beyond that the same bytes are made again."""
 
-
-@dataclass(frozen=True, slots=True)
-class FeedStatus:
-    """How far a feed can be trusted: since when, and why when it is not at its best.
-
-    Times are epoch milliseconds; ``at`` is the last success. ``delay`` is how late the source is by
-    contract, in milliseconds.
-    """
-
-    quality: Quality
-    since: int | None = None
-    at: int | None = None
-    why: str | None = None
-    delay: int | None = None
-
-    def wire(self) -> dict[str, Any]:
-        """Return it as the wire has it: what is unknown is left out."""
-        times = {"since": self.since, "at": self.at, "delay": self.delay}
-        parts = {"quality": self.quality.value, **times, "why": self.why}
-        return {name: value for name, value in parts.items() if value is not None}
+RETELL_MS = 5_000
+"""A feed's last success that is so much younger than what was told of it is told as well."""
 
 
 UNREAD = FeedStatus(Quality.STALE, why="no reading yet")
@@ -60,9 +45,9 @@ class Shape:
     points: int = 0
 
     @property
-    def shown(self) -> tuple[Any, ...]:
+    def look(self) -> Look:
         """What a snapshot says of it."""
-        return self.title, self.layout, self.columns
+        return Look(self.title, self.layout, self.columns)
 
     def history(self) -> History | None:
         """Return an empty history as it is to be kept."""
@@ -72,11 +57,15 @@ class Shape:
 class LiveBoard:
     """A board with its name, epoch, shape and the status of its feeds.
 
-    ``changed`` is set while there may be something to flush.
+    Whoever reads its feeds asks what is ``pending`` and publishes it as an entry; everybody, and
+    that one too, goes where entries lead with ``take``. ``changed`` is set while something may be
+    pending, ``urgent`` while that should not wait for the flush interval.
     """
 
     def __init__(self, name: str, epoch: str, shape: Shape) -> None:
         self.name, self.epoch, self.shape = name, epoch, shape
+        self.look = shape.look
+        """What viewers are shown."""
         self.history = shape.history()
         self.feeds = dict.fromkeys(shape.feeds, UNREAD)
         self.status_version = 0
@@ -85,13 +74,21 @@ class LiveBoard:
         self.board = Board(self.feeds)
         self.at = 0
         self.changed = Event()
+        self.urgent = Event()
+        self.doubt: str | None = None
+        """Why nothing of the board can be trusted as it says; see `doubt_all`."""
+        self._doubted_at = 0
+        self._reported: dict[str, FeedStatus] = {}  # what the next entry tells of feeds
+        self._told: dict[str, int] = {}  # each feed's last success as the last entry told it
+        self._look: Look | None = None  # another look, where one is pending
+        self._pending_since = 0.0
         self.flushes = 0
         self.flush_seconds = 0.0
         self.changes = 0
         """Changed rows that were published."""
         self.flushed = 0.0
         """When something was last published, of the monotonic clock."""
-        self._published: Diff | None = None
+        self._published: Entry | None = None
         self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
         self._snapshot: Frame | None = None
         self._status: Frame | None = None
@@ -114,14 +111,14 @@ class LiveBoard:
     @property
     def quality(self) -> Quality:
         """The worst quality among the feeds."""
-        return reduce(worst, (status.quality for status in self.feeds.values()))
+        return reduce(worst, (status.quality for status in self._shown().values()))
 
     def wire(self) -> dict[str, Any]:
         """Return it as ``/api/boards`` lists it."""
         return {
             "name": self.name,
-            "title": self.shape.title,
-            "layout": self.shape.layout,
+            "title": self.look.title,
+            "layout": self.look.layout,
             "rows": len(self.board),
             "epoch": self.epoch,
             "seq": self.seq,
@@ -130,58 +127,189 @@ class LiveBoard:
         }
 
     def flush(self, now: float) -> bool:
-        """Publish what changed, if anything did; ``now`` is in epoch seconds."""
-        began = monotonic()
-        published = self.board.flush(now)
-        if published is not None:
-            self._publish(published, now)
-            self.flushed = began
+        """Publish what is pending, if anything is; ``now`` is in epoch seconds."""
+        entry = self.pending(now)
+        return entry is not None and self.take(entry)
+
+    # -- where feeds are read
+
+    def pending(self, now: float) -> Entry | None:
+        """Return what is to be published, if anything is; ``now`` is in epoch seconds.
+
+        It is pending no more: whoever cannot publish it gives it back with ``redo``.
+        """
+        began = self._pending_since = monotonic()
+        look, self._look = self._look, None
+        patch = {} if look is not None else self.board.pending()
+        if look is not None:
+            self.changed.set()  # the rows come next
+        reported = self._reported
+        tells = any(
+            not status.says_as(self.feeds.get(feed, UNREAD)) or self._is_old(feed, status)
+            for feed, status in reported.items()
+        )
+        entry = None
+        if patch or look is not None or tells:
+            self._reported = {}
+            seq = self.seq + (1 if patch or look is not None else 0)
+            at = round(now * 1000) if seq > self.seq else self.at
+            entry = Entry(self.name, self.epoch, self.seq, seq, at, patch, reported, look)
         self.flushes += 1
         self.flush_seconds += monotonic() - began
-        return published is not None
+        return entry
 
-    def _publish(self, published: Diff, now: float) -> None:
-        self._published = published
-        self.at = round(now * 1000)
-        self.told_since_flush = False
-        self.changes += len(published.rows)
-        self._frames.clear()
-        self._snapshot = None
-        if self.history is not None:
-            self.history.record(self.at, published.rows, self.board.snapshot().rows)
+    def redo(self, entry: Entry) -> None:
+        """Let what was not published be pending again."""
+        self.board.touch(entry.rows)
+        self._reported = {**entry.feeds, **self._reported}
+        self._look = self._look or entry.look
+        self.changed.set()
 
-    def reshape(self, shape: Shape, now: float) -> None:
+    def _is_old(self, feed: str, status: FeedStatus) -> bool:
+        """Whether what others were told of a feed's last success is too old."""
+        return (status.at or 0) - self._told.get(feed, 0) >= RETELL_MS
+
+    def report(self, feed: str, status: FeedStatus) -> None:
+        """Say how a feed is; viewers are told where that is more than a time."""
+        self._reported[feed] = status
+        if not status.says_as(self.feeds.get(feed, UNREAD)):
+            self.changed.set()
+            self.urgent.set()
+            return
+        self.feeds[feed] = status
+        if self._is_old(feed, status):
+            self.changed.set()
+
+    def reshape(self, shape: Shape) -> None:
         """Become what ``shape`` says; rows, seq and history of what stays go on.
 
-        Who watches gets a snapshot where what it says has changed. ``now`` is in epoch seconds.
+        Who watches gets a snapshot where what it says has changed.
         """
-        before, self.shape = self.shape, shape
-        if (before.tracked, before.points) != (shape.tracked, shape.points):
-            self.history = shape.history()
+        before = self.shape
+        self.keep(shape)
         if before.feeds != shape.feeds:
             self.board.reorder(shape.feeds)
             self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in shape.feeds}
+            self._reported = {f: s for f, s in self._reported.items() if f in self.feeds}
             self._tell_status()
             self.changed.set()
-        if before.shown != shape.shown:
-            self.board.renew()
-            self.at = round(now * 1000)
-            self._published = self._snapshot = None
-            self._frames.clear()
+        if before.look != shape.look:
+            self._look = shape.look
+            self.changed.set()
+            self.urgent.set()
 
-    def report(self, feed: str, status: FeedStatus) -> bool:
-        """Take a feed's status; return whether viewers must be told."""
-        before, self.feeds[feed] = self.feeds[feed], status
-        if (before.quality, before.why) == (status.quality, status.why):
+    def inherit(self, provided: Mapping[str, Iterable[str]]) -> None:
+        """Go on reading feeds that another process has read, each of which can fill some fields."""
+        self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in self.shape.feeds}
+        self.board.reorder(self.shape.feeds)
+        fields = {f: frozenset(provided[f]) for f in self.feeds}
+        self.board.inherit({f: (fields[f], status.quality) for f, status in self.feeds.items()})
+        self._reported, self._told, self._look = dict(self.feeds), {}, None
+        if self.look != self.shape.look:
+            self._look = self.shape.look
+        self.changed.set()
+
+    def disown(self) -> None:
+        """Read no feeds any more: what was not published is for whoever reads them now."""
+        self.board.disown()
+        self._reported, self._look = {}, None
+
+    # -- everywhere
+
+    def take(self, entry: Entry) -> bool:
+        """Go where ``entry`` leads; return False when it does not lead on from here."""
+        if entry.epoch != self.epoch or entry.prev != self.seq:
             return False
+        if entry.look is not None:
+            self.look = entry.look
+            self.board.renew()
+        elif entry.rows:
+            self.board.advance(entry.rows, entry.at / 1000)
+        for feed, status in entry.feeds.items():
+            self._hear(feed, status)
+        if entry.seq > entry.prev:
+            self._moved(entry)
+        return True
+
+    def _hear(self, feed: str, status: FeedStatus) -> None:
+        before = self.feeds.get(feed, UNREAD)
+        self.feeds[feed] = status
+        self._told[feed] = status.at or 0
+        if not status.says_as(before):
+            self._tell_status()
+
+    def _moved(self, entry: Entry) -> None:
+        """Take note that the board is where ``entry`` leads."""
+        self._published = entry if entry.rows else None
+        self.at = entry.at
+        self.flushed = self._pending_since or monotonic()
+        self._pending_since = 0.0
+        self.told_since_flush = False
+        self.changes += len(entry.rows)
+        self._frames.clear()
+        self._snapshot = None
+        if self.history is not None:
+            self.history.record(entry.at, entry.rows, self.board.snapshot().rows)
+
+    def restore(self, state: bytes, entries: Sequence[Entry], now: float) -> None:
+        """Become what is published elsewhere: a snapshot message, and the entries around it.
+
+        ``now`` is in epoch seconds. Raises ValueError or KeyError when ``state`` is none.
+        """
+        message = orjson.loads(state)
+        whole = Snapshot(message["seq"], message["rows"])
+        self.epoch, self.at = message["epoch"], message["at"]
+        self.look = Look(message["title"], message["layout"], message["columns"])
+        feeds = {name: FeedStatus.read(wire) for name, wire in message["feeds"].items()}
+        diffs = []
+        for entry in entries:
+            if entry.seq > entry.prev:
+                diffs.append(Diff(entry.prev, entry.seq, entry.rows))
+            if entry.seq > whole.seq:
+                self.look, self.at = entry.look or self.look, entry.at
+            feeds |= entry.feeds
+        self.board.restore(whole, diffs, now)
+        self.feeds = feeds
+        self._published = self._snapshot = None
+        self._tell_status()
+        if self.history is not None:
+            rows = self.board.snapshot().rows
+            self.history.record(self.at, dict(rows), rows)
+
+    def begin(self, epoch: str) -> None:
+        """Begin a new line, of another epoch, with the rows as they are."""
+        self.epoch = epoch
+        self.board.renew()
+        self._published = self._snapshot = None
+        self._frames.clear()
+
+    def doubt_all(self, why: str | None, now: float) -> bool:
+        """Say of every feed that it is stale, and why, until called with None.
+
+        A process that hears nothing of those who read feeds does so. ``now`` is in epoch seconds.
+        Returns whether that is news.
+        """
+        if why == self.doubt:
+            return False
+        if self.doubt is None:
+            self._doubted_at = round(now * 1000)
+        self.doubt = why
         self._tell_status()
         return True
+
+    def keep(self, shape: Shape) -> None:
+        """Be kept as ``shape`` says; what viewers are shown is for whoever reads the feeds."""
+        before, self.shape = self.shape, shape
+        if (before.tracked, before.points) != (shape.tracked, shape.points):
+            self.history = shape.history()
 
     def _tell_status(self) -> None:
         self.status_version += 1
         self._snapshot = self._status = None
         self._frames.clear()  # among them the snapshot
         self.told_since_flush = True
+
+    # -- what viewers get
 
     def since(self, seq: int) -> Frame | None:
         """Return what a viewer at ``seq`` lacks, encoded: nothing, one diff or the snapshot."""
@@ -200,9 +328,9 @@ class LiveBoard:
                 epoch=self.epoch,
                 seq=whole.seq,
                 at=self.at,
-                title=self.shape.title,
-                layout=self.shape.layout,
-                columns=self.shape.columns,
+                title=self.look.title,
+                layout=self.look.layout,
+                columns=self.look.columns,
                 rows=whole.rows,
                 feeds=self._statuses(),
             )
@@ -223,7 +351,9 @@ class LiveBoard:
 
     def _encode(self, seq: int) -> Frame | None:
         last = self._published  # what nearly everybody lacks: no need to work it out again
-        match last if last is not None and last.prev == seq else self.board.since(seq):
+        if last is not None and last.prev == seq:
+            return last.frame
+        match self.board.since(seq):
             case None:
                 return None
             case Diff(prev, now, rows):
@@ -233,5 +363,12 @@ class LiveBoard:
             case Snapshot():
                 return self.snapshot()
 
+    def _shown(self) -> dict[str, FeedStatus]:
+        """Return the status of the feeds as viewers are to know it."""
+        if self.doubt is None:
+            return self.feeds
+        at = self._doubted_at
+        return {feed: status.doubted(self.doubt, at) for feed, status in self.feeds.items()}
+
     def _statuses(self) -> dict[str, Any]:
-        return {feed: status.wire() for feed, status in self.feeds.items()}
+        return {feed: status.wire() for feed, status in self._shown().items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from math import isinf
@@ -15,12 +16,13 @@ from ticker import fields
 from ticker.config import Feed as FeedSettings
 from ticker.config import ReplayFeed
 from ticker.diff import Row, Rows
+from ticker.entry import Entry, FeedStatus
 from ticker.errors import FeedError
 from ticker.feeds import NOTHING, Feed, Reading, Silence
 from ticker.guard import Guard
 from ticker.health import Health, back_off
 from ticker.hub import Hub
-from ticker.live import FeedStatus, LiveBoard
+from ticker.live import LiveBoard
 from ticker.pace import Pace
 from ticker.protocol import ms
 from ticker.quality import Quality
@@ -38,6 +40,15 @@ BACK_OFF_MAX = 60.0
 
 CALM_SECONDS = 600.0
 """Without a row held back for so long a feed flaps no more: not each flap is a line in the log."""
+
+
+Publisher = Callable[[LiveBoard, Entry], Awaitable[bool]]
+"""Publishes an entry, and lets the board take it; False when that is not possible now."""
+
+
+async def take(live: LiveBoard, entry: Entry) -> bool:
+    """Publish an entry where there is nobody else: this process shows it."""
+    return live.take(entry)
 
 
 _Outcome = tuple[Reading | Silence | None, FeedError | None]
@@ -114,9 +125,14 @@ class Producer:
         boards: Mapping[str, LiveBoard],
         hub: Hub,
         set_interval: Callable[..., None] | None = None,
+        publisher: Publisher = take,
     ) -> None:
-        """``set_interval`` is told a feed's interval when another one comes into force."""
+        """``set_interval`` is told a feed's interval when another one comes into force.
+
+        ``publisher`` publishes entries, for other processes too where there are any.
+        """
         self._hub = hub
+        self._publisher = publisher
         self._set_interval = set_interval
         self._boards = boards
         self._sources: dict[str, _Source] = {}
@@ -204,16 +220,35 @@ class Producer:
         return reading.retry_after if isinstance(reading, Reading) else None
 
     async def publish_forever(self, live: LiveBoard) -> None:
-        """Publish what changed on one board, at most once per flush interval."""
+        """Publish what is pending on one board, at most once per flush interval.
+
+        Only what is urgent does not wait: how feeds are, and what the board looks like.
+        """
         while True:
             await live.changed.wait()
             live.changed.clear()
+            live.urgent.clear()
             try:
-                if live.flush(time()):
-                    self._hub.publish(live)
+                await self._publish(live)
             except Exception:  # a defect must not stop the board for good
                 log.exception("board '%s': flush failed", live.name)
-            await asyncio.sleep(live.flush_interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(live.flush_interval):
+                    await live.urgent.wait()
+
+    async def _publish(self, live: LiveBoard) -> None:
+        entry = live.pending(time())
+        if entry is None:
+            return
+        try:
+            published = await self._publisher(live, entry)
+        except BaseException:
+            live.redo(entry)
+            raise
+        if published:
+            self._hub.publish(live)
+        else:
+            live.redo(entry)
 
     async def judge_forever(self) -> None:
         """Judge every feed again and again: what is not heard of grows old."""
@@ -306,8 +341,7 @@ class Producer:
             if changed:
                 live.board.rate(name, found, late)
                 live.changed.set()
-            if live.report(name, source.status()):
-                self._hub.publish(live)
+            live.report(name, source.status())
 
     def _late(self, name: str, source: _Source, now: float) -> frozenset[str]:
         """Return the rows that are late on their own, however well the feed is."""

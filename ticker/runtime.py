@@ -130,7 +130,7 @@ class Ticker:
         for name, shape in shapes.items():
             live = before.pop(name) if name in before else _board(name, shape)
             self.boards[name] = live
-            live.reshape(shape, time())
+            live.reshape(shape)
             if name not in self._publishing:
                 self._publish(live)
         for name in before:

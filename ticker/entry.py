@@ -1,0 +1,122 @@
+"""An entry: one step of a board's line, as the poller makes it and as every process takes it.
+
+On a bus it is two lines of JSON: where it leads and what is not for viewers as it is, then the diff
+exactly as viewers get it, which is encoded once for all processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from ticker import protocol
+from ticker.diff import Patch
+from ticker.frame import Frame
+from ticker.quality import Quality, worst
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How far a feed can be trusted: since when, and why when it is not at its best.
+
+    Times are epoch milliseconds; ``at`` is the last success. ``delay`` is how late the source is by
+    contract, in milliseconds.
+    """
+
+    quality: Quality
+    since: int | None = None
+    at: int | None = None
+    why: str | None = None
+    delay: int | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as the wire has it: what is unknown is left out."""
+        times = {"since": self.since, "at": self.at, "delay": self.delay}
+        parts = {"quality": self.quality.value, **times, "why": self.why}
+        return {name: value for name, value in parts.items() if value is not None}
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> FeedStatus:
+        """Return what ``wire`` has written."""
+        return cls(**{**wire, "quality": Quality(wire["quality"])})
+
+    def says_as(self, other: FeedStatus) -> bool:
+        """Whether viewers need not be told of the difference: it is in the times alone."""
+        return (self.quality, self.why) == (other.quality, other.why)
+
+    def doubted(self, why: str, since: int) -> FeedStatus:
+        """Return it as it is for a process that hears no more of it, and why."""
+        return FeedStatus(worst(self.quality, Quality.STALE), since, self.at, why, self.delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What viewers are shown of a board, beside its rows and its feeds' status."""
+
+    title: str
+    layout: str
+    columns: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What leads a board of ``epoch`` from seq ``prev`` to ``seq``; ``at`` is in epoch ms.
+
+    A diff has ``rows``. A renewal, to which only a snapshot leads, has a ``look`` instead; both are
+    one seq further. What has neither changes only the status of ``feeds``.
+    """
+
+    board: str
+    epoch: str
+    prev: int
+    seq: int
+    at: int
+    rows: Patch = field(default_factory=dict)
+    feeds: Mapping[str, FeedStatus] = field(default_factory=dict)
+    look: Look | None = None
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The diff as viewers get it; only where there are rows."""
+        return protocol.diff(
+            self.board,
+            epoch=self.epoch,
+            prev=self.prev,
+            seq=self.seq,
+            at=self.at,
+            rows=self.rows,
+        )
+
+    def encode(self) -> bytes:
+        """Return it as it travels between processes."""
+        head: dict[str, Any] = {"epoch": self.epoch, "prev": self.prev, "seq": self.seq}
+        head["at"] = self.at
+        if self.feeds:
+            head["feeds"] = {name: status.wire() for name, status in self.feeds.items()}
+        if self.look is not None:
+            head["look"] = self.look
+        return orjson.dumps(head) + b"\n" + (self.frame.text if self.rows else b"")
+
+    @classmethod
+    def decode(cls, board: str, data: bytes) -> Entry:
+        """Return what was encoded. Raises ValueError or KeyError when it is something else."""
+        first, _, text = data.partition(b"\n")
+        head = orjson.loads(first)
+        entry = cls(
+            board,
+            head["epoch"],
+            head["prev"],
+            head["seq"],
+            head["at"],
+            orjson.loads(text)["rows"] if text else {},
+            {name: FeedStatus.read(wire) for name, wire in head.get("feeds", {}).items()},
+            Look(**head["look"]) if "look" in head else None,
+        )
+        if text:  # not encoded again: every process sends the same bytes
+            frame = Frame(text, epoch=entry.epoch, prev=entry.prev, seq=entry.seq)
+            entry.__dict__["frame"] = frame
+        return entry
