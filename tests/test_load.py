@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,12 +41,21 @@ def server() -> Iterator[Running]:
         yield running
 
 
+def measured(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return a run in which the generator kept up; a busy machine gets three attempts."""
+    for _ in range(3):
+        result = run("load", *arguments)
+        if "invalid: the generator" not in result.stdout:
+            break
+    return result
+
+
 def test_a_good_run_passes(server: Running, tmp_path: Path) -> None:
     """Exit code 0, every sampled viewer converges, both files are written and comparable."""
     out, html = tmp_path / "run.json", tmp_path / "run.html"
     asserted = "gaps==0,duplicates==0,unconverged==0,connected==20,p50<10s"
-    arguments = ["load", server.url, *SHORT, "--assert", asserted]
-    result = run(*arguments, "--out", str(out), "--html", str(html))
+    arguments = [server.url, *SHORT, "--assert", asserted]
+    result = measured(*arguments, "--out", str(out), "--html", str(html))
     assert result.returncode == 0, result.stdout + result.stderr
     document = json.loads(out.read_text())
     assert (document["sampled"], document["converged"]) == (20, 20)
@@ -53,28 +63,28 @@ def test_a_good_run_passes(server: Running, tmp_path: Path) -> None:
     page = html.read_text()
     assert page.count("<svg") == 3
     assert "http" not in page.replace(server.url, ""), "the report needs something from elsewhere"
-    again = run(*arguments, "--compare", str(out))
+    again = measured(*arguments, "--compare", str(out))
     assert "->" in again.stdout
 
 
 @pytest.mark.parametrize("profile", ["slow", "flappy", "hidden", "storm"])
 def test_every_profile_converges(server: Running, profile: str) -> None:
     """Whatever viewers do, they end with the server's state, without a gap."""
-    result = run("load", server.url, *SHORT, "--profile", profile, "--assert", "gaps==0")
+    result = measured(server.url, *SHORT, "--profile", profile, "--assert", "gaps==0")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_without_deflate_and_with_two_processes(server: Running) -> None:
     """More bytes, the same truth."""
-    result = run("load", server.url, *SHORT, "--no-deflate", "--procs", "2", "--board", "c")
+    result = measured(server.url, *SHORT, "--no-deflate", "--procs", "2", "--board", "c")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "20 of them had the server's exact state" in result.stdout
 
 
 def test_an_assertion_that_does_not_hold_fails(server: Running) -> None:
     """Exit code 1 and which one, with what it was."""
-    result = run("load", server.url, *SHORT, "--assert", "connected==21")
+    result = measured(server.url, *SHORT, "--assert", "connected==21")
     assert result.returncode == 1
     assert "failed: connected==21: it is 20" in result.stdout
 

@@ -655,7 +655,7 @@ def test_what_a_request_began_is_not_about_it(ops: Ops, api: Source) -> None:
             until(lambda: {w.split(":")[0] for w in tags} >= {"feed 'b' failed", "feed 'c' failed"})
     finally:
         logging.getLogger().removeHandler(handler)
-    assert [tags[words] for words in tags if " failed: " in words] == [{}, {}]
+    assert not any(tags[words] for words in tags if " failed: " in words)
 
 
 def test_whoever_looks_meanwhile_gets_an_answer(ops: Ops, server: Running) -> None:
