@@ -16,10 +16,10 @@ LAYERS = [
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices", "entry"},
     {"feeds", "heads", "live", "transport", "plain", "viewer"},
-    {"channel"},
+    {"channel", "bus"},
     {"health", "hub", "lag", "pace"},
     {"access", "headers"},
-    {"producer", "schedule", "websocket", "events"},
+    {"producer", "schedule", "websocket", "events", "cluster"},
     {"page", "bundle", "metrics", "notify"},
     {"app", "api", "admin", "reload", "runtime"},
     {"server", "tail", "tryout", "record", "load", "starter", "top"},

@@ -55,7 +55,8 @@ class Changes:
     @property
     def pending(self) -> list[str]:
         """The keys that count only after a restart."""
-        return [f"server.{key}" for key in self.keys.get("server", ()) if key in RESTART]
+        bus = ["bus"] if "bus" in self.keys else []
+        return [f"server.{key}" for key in self.keys.get("server", ()) if key in RESTART] + bus
 
 
 def compare(old: Settings, new: Settings) -> Changes:
@@ -64,6 +65,8 @@ def compare(old: Settings, new: Settings) -> Changes:
     for where in ("server", "access"):
         if keys := _keys(getattr(old, where), getattr(new, where)):
             changes.keys[where] = keys
+    if old.bus != new.bus:
+        changes.keys["bus"] = []
     _compare_feeds(old, new, changes)
     _compare_boards(old, new, changes)
     return changes
@@ -71,13 +74,15 @@ def compare(old: Settings, new: Settings) -> Changes:
 
 def pending(running: Settings, new: Settings) -> list[str]:
     """Return the keys of ``new`` that count only after a restart."""
-    return Changes(keys={"server": _keys(running.server, new.server)}).pending
+    keys = {"server": _keys(running.server, new.server)}
+    return Changes(keys=keys if running.bus == new.bus else {**keys, "bus": []}).pending
 
 
 def without_restart(running: Settings, new: Settings) -> Settings:
     """Return ``new`` with the keys that count only after a restart as they are in ``running``."""
     kept = {key: getattr(running.server, key) for key in RESTART}
-    return new.model_copy(update={"server": new.server.model_copy(update=kept)})
+    server = new.server.model_copy(update=kept)
+    return new.model_copy(update={"server": server, "bus": running.bus})
 
 
 def _compare_feeds(old: Settings, new: Settings, changes: Changes) -> None:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TypeVar
 
 from ticker.deflate import UNCOMPRESSED
-from ticker.frame import Frame, SharedWindows
+from ticker.frame import UNTOLD, Frame, SharedWindows
 from ticker.live import LiveBoard
 from ticker.traffic import Traffic
 from ticker.viewer import NO_SOCKET, Watch
@@ -45,6 +45,13 @@ class Channel:
             name=f"channel {live.name} {period:g}s",
             context=Context(),  # its log lines are not about the viewer that came first
         )
+
+    def restart(self) -> None:
+        """Take it that nobody has anything yet: seqs of another epoch mean nothing."""
+        self.seq = UNTOLD
+        for watch in self.watches:
+            watch.seq = UNTOLD
+        self.wake.set()
 
     async def _run(self) -> None:
         """Bring the viewers to the present, at most once per period."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticker.entry import FeedStatus
 from ticker.feeds import Reading
 from ticker.protocol import ms
 from ticker.quality import Quality, Record
@@ -37,6 +38,13 @@ class Health:
     trouble: str | None = None
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
+
+    def inherit(self, known: FeedStatus) -> None:
+        """Go on from how the feed was when another process read it."""
+        self.quality, self.why = known.quality, known.why
+        self.since = None if known.since is None else known.since / 1000
+        if known.at is not None:
+            self.record = self.record.succeeded(known.at / 1000)
 
     def attempted(self, now: float, duration: float) -> None:
         """Take note of one look at the source that took ``duration`` seconds."""

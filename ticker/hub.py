@@ -268,6 +268,12 @@ class Hub:
             if channel.live is live:
                 channel.wake.set()
 
+    def restart(self, live: LiveBoard) -> None:
+        """Lead every viewer of a board to the present with a snapshot: it is of another epoch."""
+        for channel in self._channels.values():
+            if channel.live is live:
+                channel.restart()
+
     def reply(self, viewer: Viewer, frame: Frame) -> None:
         """Answer a viewer; who does not read gets no answers, which it could not read either."""
         if viewer.connection.writable:

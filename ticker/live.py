@@ -73,6 +73,8 @@ class LiveBoard:
         """Whether a feed's status changed after the last change of rows."""
         self.board = Board(self.feeds)
         self.at = 0
+        self.owned = True
+        """Whether this process reads the feeds."""
         self.changed = Event()
         self.urgent = Event()
         self.doubt: str | None = None
@@ -138,6 +140,8 @@ class LiveBoard:
 
         It is pending no more: whoever cannot publish it gives it back with ``redo``.
         """
+        if not self.owned:
+            return None
         began = self._pending_since = monotonic()
         look, self._look = self._look, None
         patch = {} if look is not None else self.board.pending()
@@ -159,7 +163,9 @@ class LiveBoard:
         return entry
 
     def redo(self, entry: Entry) -> None:
-        """Let what was not published be pending again."""
+        """Let what was not published be pending again, if it is still ours."""
+        if not self.owned:
+            return
         self.board.touch(entry.rows)
         self._reported = {**entry.feeds, **self._reported}
         self._look = self._look or entry.look
@@ -200,6 +206,7 @@ class LiveBoard:
 
     def inherit(self, provided: Mapping[str, Iterable[str]]) -> None:
         """Go on reading feeds that another process has read, each of which can fill some fields."""
+        self.owned = True
         self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in self.shape.feeds}
         self.board.reorder(self.shape.feeds)
         fields = {f: frozenset(provided[f]) for f in self.feeds}
@@ -211,6 +218,7 @@ class LiveBoard:
 
     def disown(self) -> None:
         """Read no feeds any more: what was not published is for whoever reads them now."""
+        self.owned = False
         self.board.disown()
         self._reported, self._look = {}, None
 

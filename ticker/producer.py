@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -137,15 +137,26 @@ class Producer:
         self._boards = boards
         self._sources: dict[str, _Source] = {}
 
-    def put(self, name: str, settings: FeedSettings, feed: Feed) -> _Source | None:
+    @property
+    def names(self) -> Collection[str]:
+        """The feeds that are read."""
+        return self._sources.keys()
+
+    def put(
+        self, name: str, settings: FeedSettings, feed: Feed, known: FeedStatus | None = None
+    ) -> _Source | None:
         """Read ``feed`` from now on; return what had the name, to be closed.
 
         What that one said stays until the first reading, and so does how far it can be trusted.
+        ``known`` is how the very same feed was when another process read it last.
         """
         before = self._sources.get(name)
         source = _Source(settings, feed, before.health if before else Health())
         self._sources[name] = source
         if before is None:
+            if known is not None and known.at is not None:
+                source.fresh = False
+                source.health.inherit(known)
             return None
         before.gone = True
         source.boards, source.late = before.boards, before.late

@@ -13,8 +13,11 @@ from typing import Any
 
 from ticker import __version__
 from ticker.access import Access
+from ticker.bus.connect import connect
 from ticker.changes import Change, Changes, compare
+from ticker.cluster import Cluster
 from ticker.config import Settings
+from ticker.entry import FeedStatus
 from ticker.feeds import Feed
 from ticker.feeds.make import make
 from ticker.headers import POLICY
@@ -53,10 +56,21 @@ class Ticker:
         self.page = Page(web_directory(), _embedded(settings.server.origins))
         self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
         self.schedule = Schedule()
-        self.producer = Producer(self.boards, self.hub, self.schedule.change)
-        for name, feed in settings.feeds.items():
-            self.producer.put(name, feed, make(feed))
-        self.producer.connect()
+        self.cluster: Cluster | None = None
+        """This process among others; None where it is alone."""
+        if settings.bus is None:
+            self.producer = Producer(self.boards, self.hub, self.schedule.change)
+            for name, feed in settings.feeds.items():
+                self.producer.put(name, feed, make(feed))
+            self.producer.connect()
+        else:
+            bus = connect(settings.bus)
+            self.cluster = Cluster(bus, settings.bus, self.boards, self.hub, self._card)
+            self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
+            publish = self.cluster.publish
+            self.producer = Producer(self.boards, self.hub, self.schedule.change, publish)
+            for live in self.boards.values():
+                live.disown()
         self.lag = LoopLag()
         self.started = time()
         self._awaited = frozenset(settings.feeds)
@@ -70,11 +84,14 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
         forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
+        if self.cluster is not None:
+            forever += [self.cluster.beat_forever(), self.cluster.follow_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
-        for name, feed in self.settings.feeds.items():
-            self.schedule.add(name, feed.every, self._tick(name))
+        if self.cluster is None:
+            for name, feed in self.settings.feeds.items():
+                self.schedule.add(name, feed.every, self._tick(name))
         self.schedule.start()
         try:
             yield
@@ -84,6 +101,45 @@ class Ticker:
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
             self.hub.close()
             await self.producer.close()
+            if self.cluster is not None:
+                await self.cluster.close()
+
+    @property
+    def reads(self) -> bool:
+        """Whether this process reads the feeds."""
+        return self.cluster is None or self.cluster.leads
+
+    def _lead(self) -> None:
+        """Read the feeds from now on, going on where another process was."""
+        feeds = self.settings.feeds
+        provided = {name: feed.provides for name, feed in feeds.items()}
+        made = {name: make(feed) for name, feed in feeds.items()}
+        known: dict[str, FeedStatus] = {}
+        for live in self.boards.values():
+            known = {**live.feeds, **known}
+            live.inherit(provided)
+        with self.schedule.at_once():
+            for name, feed in feeds.items():
+                self.producer.put(name, feed, made[name], known.get(name))
+                self.schedule.add(name, feed.every, self._tick(name))
+        self.producer.connect()
+
+    def _follow(self) -> None:
+        """Read the feeds no more: another process does."""
+        for name in list(self.producer.names):
+            self.schedule.remove(name)
+            self._run(self.producer.drop(name).close())
+        for live in self.boards.values():
+            live.disown()
+
+    def _card(self) -> dict[str, Any]:
+        """Return what other processes may know of this one."""
+        return {
+            "started": ms(self.started),
+            "version": __version__,
+            "draining": self.hub.draining,
+            "viewers": dict(self.hub.watching()),
+        }
 
     def plan(self, settings: Settings) -> Plan:
         """Return what going over to ``settings`` takes; all that may fail. A thread may do it."""
@@ -104,10 +160,13 @@ class Ticker:
         said = self.producer.said()  # a board that shows a feed no more has forgotten it
         listed = self._listed()
         gone = self._reshape(plan.shapes)
-        with self.schedule.at_once():
-            for name, change in changes.feeds.items():
-                self._change(name, change, plan.made.get(name))
-        self.producer.connect(said)
+        if self.reads:
+            with self.schedule.at_once():
+                for name, change in changes.feeds.items():
+                    self._change(name, change, plan.made.get(name))
+            self.producer.connect(said)
+        if self.cluster is not None:
+            self.cluster.reread()
         for live in self.boards.values():
             self.hub.publish(live)
         if self._listed() != listed:
@@ -130,7 +189,11 @@ class Ticker:
         for name, shape in shapes.items():
             live = before.pop(name) if name in before else _board(name, shape)
             self.boards[name] = live
-            live.reshape(shape)
+            if self.reads:
+                live.reshape(shape)
+            else:
+                live.disown()
+                live.keep(shape)
             if name not in self._publishing:
                 self._publish(live)
         for name in before:
@@ -177,7 +240,7 @@ class Ticker:
                 "next_run": ms(self.schedule.next_run(name)),
                 "skipped": self.schedule.skipped(name),
             }
-            for name in self.settings.feeds
+            for name in self.producer.names
         }
 
     def status(self) -> dict[str, Any]:
@@ -204,11 +267,14 @@ class Ticker:
         if self.hub.draining:
             return {"server": "draining"}
         waiting = {}
+        if self.cluster is not None and (why := self.cluster.why) is not None:
+            waiting["bus"] = why
         for name, live in self.boards.items():
             unread = [
                 f
                 for f, s in live.feeds.items()
                 if f in self._awaited
+                and f in self.settings.feeds
                 and s.at is None
                 and s.quality != Quality.DOWN
                 and self.settings.feeds[f].kind != "push"  # which may come only when we are ready

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from ticker import fields as known_fields
+from ticker.config.bus import Bus
 from ticker.config.feeds import (
     Feed,
     NewsFeed,
@@ -33,6 +34,7 @@ from ticker.scalars import Duration, Integer, Text
 __all__ = [
     "Access",
     "BoardSettings",
+    "Bus",
     "Calendar",
     "Column",
     "Feed",
@@ -95,6 +97,8 @@ class Settings(Strict):
     """Where to listen, and limits."""
     access: Access = Access()
     """Who may do what."""
+    bus: Bus | None = None
+    """Where processes that serve the same boards meet; without it there is one process."""
     feeds: Annotated[dict[Name, Feed], Field(min_length=1)]
     """The sources, by name."""
     boards: Annotated[dict[Name, BoardSettings], Field(min_length=1)]
