@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from ticker.bus import (
     MEMBER_SECONDS,
@@ -29,6 +29,7 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
 from ticker.errors import one_line
 
@@ -81,7 +82,7 @@ _PUBLISH = (
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'fenced', ''} end
 local at = redis.call('HGET', KEYS[3], ARGV[3]) or ''
 if ARGV[4] == '' then
-  redis.call('DEL', KEYS[4])
+  redis.call('XTRIM', KEYS[4], 'MAXLEN', 0) -- not DEL: places go on rising, whatever the clock
 elseif at ~= ARGV[4] then
   return {'elsewhere', at}
 end
@@ -150,7 +151,7 @@ class RedisBus:
                         beat.member,
                         beat.card,
                         beat.term,
-                        int(beat.takes),
+                        int(beat.may_take(memory)),
                         round(beat.lease * 1000),
                         beat.settled,
                         round(MEMBER_SECONDS * 1000),
@@ -273,10 +274,12 @@ async def _in_words() -> AsyncIterator[None]:
     """Turn what goes wrong into a BusError."""
     try:
         yield
-    except ResponseError as error:
-        raise BusError(one_line(str(error))) from None
+    except (ResponseError, BusyLoadingError) as error:  # an answer
+        raise Untaken(one_line(str(error))) from None
     except (RedisError, OSError) as error:
-        raise BusError(one_line(str(error)) or type(error).__name__) from None
+        why = one_line(str(error)) or type(error).__name__
+        never_sent = "connecting to" in why  # redis-py has no class of its own for that
+        raise (Untaken if never_sent else BusError)(why) from None
 
 
 def _checked(answer: Any) -> Any:
