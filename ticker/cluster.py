@@ -12,7 +12,8 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import Any
 
@@ -114,6 +115,7 @@ class Cluster:
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
         self._ready = False  # whether the boards are settled in this term
         self._memory = ""  # of which the boards are settled
+        self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
         self._goes_on = False  # whether it was the poller before, too
         self._begun: dict[str, _Since] = {}  # boards settled in this term
@@ -193,7 +195,7 @@ class Cluster:
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
             await self._step(Step(live.name, before, after, data, state))
         except Fenced:
-            self._step_down("another process took over")
+            self._hurry.set()  # another process took over, or the bus has forgotten: ask which
             return False
         except BusError as error:
             log.debug("board '%s' was not published: %s", live.name, error)
@@ -212,6 +214,8 @@ class Cluster:
 
     async def _step(self, step: Step) -> None:
         """Have the bus take a step; until it has answered, nobody knows where the board is."""
+        if self.pulse is not None:
+            step = replace(step, memory=self.pulse.memory)
         unsure = step.board in self._unsure
         self._unsure.add(step.board)
         try:
@@ -264,7 +268,10 @@ class Cluster:
             except Exception:  # a defect must not make this process deaf for good
                 log.exception("the bus: beat failed")
             self._judge()
-            await asyncio.sleep(max(0.01, began + self._pause(every) - monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.01, began + self._pause(every) - monotonic())):
+                    await self._hurry.wait()
+            self._hurry.clear()
 
     def _pause(self, every: float) -> float:
         """Return for how long to wait between beats: ever longer while there is no answer."""

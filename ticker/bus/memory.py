@@ -63,6 +63,8 @@ class MemoryBus:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
         if term != self._term or monotonic() >= self._until:
             raise Fenced(f"{term} is not the poller's term")
+        if step.memory not in ("", self.memory):
+            raise Fenced(f"the memory is {self.memory}, not {step.memory}")
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)
