@@ -133,6 +133,7 @@ class Cluster:
         self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
+        hub.starting = True
         self.reread()
 
     # -- what others ask
@@ -498,6 +499,7 @@ class Cluster:
                 stored = await self.bus.load(name)
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored)
+        self._hub.starting = False
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
         try:
