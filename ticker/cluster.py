@@ -450,10 +450,10 @@ class Cluster:
             state = len(stored.state or b"")
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
-        shown = at is not None or live.seq > 0
-        await self._begin(live, anew=forgets and shown)
-        if forgets and shown:
+        anew = forgets and (at is not None or live.seq > 0)
+        if anew:
             log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
+        await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""
