@@ -316,6 +316,7 @@ def test_a_poller_that_slept_polls_no_more_and_its_late_step_is_refused(tmp_path
     """It wakes, finds another poller, follows it, and so do its viewers."""
     with torture(tmp_path, 1, 2, 6) as (ill, growing):
         poller = until(lambda: ill.poller)
+        assert poller is not None
         (other,) = (p for p in ill.places if p is not poller)
         poller.member.signal(signal.SIGSTOP)
         until(lambda: other.member.polls, what="another poller")
@@ -340,7 +341,7 @@ def _run(*command: str) -> None:
 
 @contextmanager
 def namespace() -> Iterator[tuple[str, str, str, str]]:
-    """Make a network of one's own, linked to here.
+    """Make a network of one's own, linked to here; skip the test where that is not allowed.
 
     Yields its name, our address and its own on the link, and the link's name.
     """

@@ -137,6 +137,7 @@ class RedisBus:
             socket_timeout=patience,
             socket_connect_timeout=patience,
             retry=Retry(NoBackoff(), 0),  # who calls knows better what to do
+            protocol=2,  # with 3 a link that the server has closed is used once more, and fails
         )
 
     def _key(self, *parts: str) -> str:
