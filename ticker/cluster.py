@@ -176,8 +176,10 @@ class Cluster:
     @property
     def _takes_nothing(self) -> str | None:
         """Why the bus has taken nothing of what this process reads for too long."""
+        if self._refused is None or not self._term:  # an answer may come when it polls no more
+            return None
         late = monotonic() - self._refused_since > DOUBT_LEASES * self.settings.lease
-        return f"the bus takes no changes: {self._refused}" if self._refused and late else None
+        return f"the bus takes no changes: {self._refused}" if late else None
 
     # -- what the poller publishes
 
