@@ -259,6 +259,19 @@ async def test_where_the_bus_takes_nothing_every_board_is_stale_and_says_so() ->
         assert poller.cluster.why is None
 
 
+async def test_what_was_refused_and_is_no_longer_wanted_is_no_trouble() -> None:
+    """The feed is back where the board is: there is nothing left to publish."""
+    bus = ForgetfulBus()
+    async with processes(bus) as both:
+        poller = both[0]
+        poller.link.refuses = "OOM"
+        poller.say(2)
+        await soon(lambda: all(p.live.doubt == cluster.NOTHING_TAKEN for p in both))
+        poller.say(1)
+        await soon(lambda: all(p.live.doubt is None for p in both))
+        assert poller.cluster.why is None
+
+
 async def test_entries_that_do_not_come_are_fetched_over_another_link() -> None:
     """And where that does not work either the board is stale, until it does."""
     bus = ForgetfulBus()
