@@ -432,6 +432,7 @@ class Cluster:
             self._memory = pulse.memory
             self._unsure.clear()
             self._ready, self._refused = True, None
+            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 return
