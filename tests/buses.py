@@ -7,16 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
 from tests.tools import tool
+from ticker.bus import Bus
+from ticker.bus.connect import connect
+from ticker.bus.memory import MemoryBus
+from ticker.config import Bus as Settings
 
 
 class Redis:
@@ -27,6 +31,10 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}"
         self._directory, self._program, self._options = directory, tool(program), options
         self.process: subprocess.Popen[bytes]
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets here."""
+        return connect(Settings(url=self.url, prefix=prefix, lease=lease, kept=kept))
 
     def start(self) -> None:
         """Start it, with what it saved when it ended before, if its options say so."""
@@ -146,3 +154,47 @@ def members(config: Path, count: int, *arguments: str) -> Iterator[list[Member]]
         for member in running:
             if member.process.poll() is None:
                 member.kill()
+
+
+# -- what the contract of the seam is tested on
+
+
+class Place(Protocol):
+    """Where buses meet: a server, or this very process."""
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets there."""
+
+
+class Memory:
+    """Buses in this process: those of one prefix are one."""
+
+    def __init__(self) -> None:
+        self._buses: dict[str, MemoryBus] = {}
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return the bus of a prefix."""
+        return self._buses.setdefault(prefix, MemoryBus(kept))
+
+
+@contextmanager
+def memory(directory: Path) -> Iterator[Memory]:
+    """Let buses meet in this process during the block."""
+    yield Memory()
+
+
+@contextmanager
+def valkey(directory: Path) -> Iterator[Redis]:
+    """Run a Valkey during the block."""
+    with redis(directory, "valkey-server") as server:
+        yield server
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[Redis]]] = {
+    "redis": redis,
+    "valkey": valkey,
+}
+"""Servers that buses can be on: each is started in a directory, and can be ended and stopped."""
+
+PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {"memory": memory, **SERVERS}
+"""Everything that keeps the contract of the seam."""
