@@ -207,9 +207,12 @@ class Cluster:
         settled = self._memory if held and self._ready else ""
         term = self._term if held else ""
         beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled)
-        async with asyncio.timeout(self._until - monotonic() if held else 2 * lease):
+        async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
         self._learn(pulse, began, held=held)
+        if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self.bus.forget(self._term, gone)
+            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -266,8 +269,7 @@ class Cluster:
                 self._reload(name)
 
     def _failed(self, why: str) -> None:
-        if self._trouble is None:
-            log.warning("the bus does not answer: %s", why)
+        log.warning("the bus does not answer: %s", why)  # the log counts what repeats
         self._trouble, self._well_since = why, None
         if self._term and monotonic() >= self._until:
             self._step_down("the lease could not be renewed")

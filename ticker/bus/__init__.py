@@ -35,6 +35,9 @@ class BusError(TickerError):
 class Fenced(BusError):
     """Somebody who is not, or not any more, the poller wanted to publish."""
 
+    def __init__(self, term: str) -> None:
+        super().__init__(f"'{term}' is not the poller's term")
+
 
 class Elsewhere(BusError):
     """The board is not where an entry leads on from."""
@@ -141,6 +144,9 @@ class Bus(Protocol):
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""

@@ -60,8 +60,7 @@ class MemoryBus:
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
-        if term != self._term or monotonic() >= self._until:
-            raise Fenced(f"{term} is not the poller's term")
+        self._check(term)
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)
@@ -71,6 +70,17 @@ class MemoryBus:
         self._positions[step.board] = step.after
         if step.state is not None:
             self._states[step.board] = step.state
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
+        self._check(term)
+        for board in boards:
+            for kept in (self._lines, self._positions, self._states):
+                kept.pop(board, None)
+
+    def _check(self, term: str) -> None:
+        if term != self._term or monotonic() >= self._until:
+            raise Fenced(term)
 
     def _add(self, name: str, data: bytes, kept: int) -> None:
         self._count += 1
