@@ -30,18 +30,29 @@ COMMON: dict[str, Any] = {
 }
 
 
+class NoLink(Unreachable):
+    """No connection could be made, so nothing was asked."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.status_code = getattr(error, "status_code", None)
+
+
 class _Finding:
     """A connection to what is found when it is made."""
 
-    def __init__(self, *, find: Callable[[], Awaitable[Address]], **options: Any) -> None:
+    def __init__(self, *, find: Callable[[], Awaitable[Address]] | None, **options: Any) -> None:
         super().__init__(**options)
         self._find = find
 
     async def connect(self) -> None:
-        """Find it, and connect."""
-        if not self.is_connected:  # type: ignore[attr-defined]
-            self.host, self.port = await self._find()
-        await super().connect()  # type: ignore[misc]
+        """Find it, and connect. Raises NoLink."""
+        try:
+            if self._find is not None and not self.is_connected:  # type: ignore[attr-defined]
+                self.host, self.port = await self._find()
+            await super().connect()  # type: ignore[misc]
+        except (RedisError, OSError) as error:
+            raise NoLink(error) from None
 
 
 class _Plain(_Finding, Connection):
@@ -49,6 +60,10 @@ class _Plain(_Finding, Connection):
 
 
 class _Secure(_Finding, SSLConnection):
+    pass
+
+
+class _Socket(_Finding, UnixDomainSocketConnection):
     pass
 
 
@@ -74,7 +89,7 @@ class Links:
             "socket_connect_timeout": self._share,
         }
         if servers.path:
-            options |= {"connection_class": UnixDomainSocketConnection, "path": servers.path}
+            options |= {"connection_class": _Socket, "find": None, "path": servers.path}
         else:
             kind = _Secure if servers.secure else _Plain
             options |= {"connection_class": kind, "find": self._find, **self._security()}

@@ -13,9 +13,14 @@ from hashlib import sha1
 from secrets import token_hex
 from typing import Any
 
-from redis.exceptions import ConnectionError as Unreachable
-from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as Late
+from redis.exceptions import (
+    BusyLoadingError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from ticker.bus import (
     MEMBER_SECONDS,
@@ -31,8 +36,9 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
-from ticker.bus.links import Links
+from ticker.bus.links import Links, NoLink
 from ticker.config import redis_url
 from ticker.errors import one_line
 
@@ -77,7 +83,7 @@ if written and written ~= ARGV[1] then return {'protocol', written} end
 # The first write is one that a server refuses which is out of memory, a replica, or without its
 # disk: then nothing is done, and everybody hears why.
 # KEYS info lease terms members positions
-# ARGV protocol member card term takes lease_ms settled forget_ms new_memory unseen
+# ARGV protocol member card term takes lease_ms settled forget_ms memory new_memory unseen
 _BEAT = _Script(
     _CHECK
     + """
@@ -89,16 +95,17 @@ if not written then redis.call('HSET', KEYS[1], 'protocol', ARGV[1]) end
 local told = redis.pcall('INFO', 'server')
 local run = type(told) == 'string' and string.match(told, 'run_id:(%w+)') or ''
 local memory = redis.call('HGET', KEYS[1], 'memory')
-if not memory or (run == '' and ARGV[10] == '1') then
-  memory = ARGV[9]
+if not memory or (run == '' and ARGV[11] == '1') then
+  memory = ARGV[10]
   redis.call('HSET', KEYS[1], 'memory', memory)
 end
+memory = memory .. run
 
 local term = redis.call('GET', KEYS[2])
 if term and term == ARGV[4] then
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
   if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'settled', ARGV[7]) end
-elseif not term and ARGV[5] == '1' then
+elseif not term and ARGV[5] == '1' and (ARGV[4] ~= '' or ARGV[9] == '' or ARGV[9] == memory) then
   local number = math.max(now, 1 + (redis.call('GET', KEYS[3]) or 0))
   term = string.format('%.0f:', number) .. ARGV[2]
   redis.call('SET', KEYS[3], string.format('%.0f', number))
@@ -116,7 +123,7 @@ for i = 1, #all, 2 do
     members[#members + 1] = card
   end
 end
-return {'ok', term or '', memory .. run, redis.call('HGET', KEYS[1], 'settled') or '',
+return {'ok', term or '', memory, redis.call('HGET', KEYS[1], 'settled') or '',
   redis.call('HGETALL', KEYS[5]), members}
 """
 )
@@ -208,6 +215,7 @@ class RedisBus:
             round(beat.lease * 1000),
             beat.settled,
             round(MEMBER_SECONDS * 1000),
+            beat.memory,
             token_hex(6),
         )
         found = {name.decode(): Position.parse(at.decode()) for name, at in _pairs(positions)}
@@ -355,14 +363,13 @@ class RedisBus:
         except TimeoutError:
             self._links.lost()
             raise BusError(f"no answer within {limit:g} s") from None
-        except (Unreachable, Late) as error:
-            self._links.lost()
-            raise BusError(_in_words(error)) from None
-        except ReadOnlyError as error:
-            await self._links.moved()
-            raise BusError(_in_words(error)) from None
         except (RedisError, OSError) as error:
-            raise BusError(_in_words(error)) from None
+            if isinstance(error, ReadOnlyError):
+                await self._links.moved()
+            elif not isinstance(error, ResponseError):
+                self._links.lost()
+            answered = isinstance(error, ResponseError | BusyLoadingError | NoLink)
+            raise (Untaken if answered else BusError)(_in_words(error)) from None
 
     async def _follow(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         try:
