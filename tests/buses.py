@@ -16,7 +16,7 @@ import httpx
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
-from tests.tools import tool
+from tests.tools import libraries, tool
 from ticker.bus import Bus
 from ticker.bus.connect import connect
 from ticker.bus.memory import MemoryBus
@@ -42,6 +42,7 @@ class Redis:
         quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place]
         self.process = subprocess.Popen(
             [self._program, "--port", port, *quiet, *self._options],
+            env={**os.environ, **libraries(self._program)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
