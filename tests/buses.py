@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+from redis import Redis as Client
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
@@ -38,15 +39,18 @@ class Redis:
 
     def start(self) -> None:
         """Start it, with what it saved when it ended before, if its options say so."""
-        port, place = str(self.port), str(self._directory)
-        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place]
         self.process = subprocess.Popen(
-            [self._program, "--port", port, *quiet, *self._options],
+            [self._program, *self._arguments()],
             env={**os.environ, **libraries(self._program)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         until(self._answers, what="the bus's start")
+
+    def _arguments(self) -> list[str]:
+        port, place = str(self.port), str(self._directory)
+        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        return ["--port", port, "--dir", place, *quiet, *self._options]
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the bus has ended"
@@ -54,6 +58,12 @@ class Redis:
             link.sendall(b"PING\r\n")
             return link.recv(100).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    def tell(self, *command: str | int) -> Any:
+        """Have it do something, as somebody who may do everything."""
+        with Client(port=self.port, protocol=2, decode_responses=True) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -78,6 +88,23 @@ def redis(
     finally:
         if hasattr(server, "process"):
             server.kill()
+
+
+class Sentinel(Redis):
+    """A Sentinel that knows a server as `boards`."""
+
+    def __init__(self, directory: Path, watched: Redis) -> None:
+        super().__init__(directory)
+        self._config = directory / "sentinel.conf"
+        self._config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor boards 127.0.0.1 {watched.port} 1\n"
+            "sentinel down-after-milliseconds boards 400\n"
+            "sentinel failover-timeout boards 3000\n"
+        )
+
+    def _arguments(self) -> list[str]:
+        return [str(self._config), "--sentinel"]
 
 
 class Member:
