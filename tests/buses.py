@@ -7,16 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
+from redis import Redis as Client
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
-from tests.tools import tool
+from tests.tools import libraries, tool
+from ticker.bus import Bus
+from ticker.bus.connect import connect
+from ticker.bus.memory import MemoryBus
+from ticker.config import Bus as Settings
 
 
 class Redis:
@@ -28,16 +33,24 @@ class Redis:
         self._directory, self._program, self._options = directory, tool(program), options
         self.process: subprocess.Popen[bytes]
 
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets here."""
+        return connect(Settings(url=self.url, prefix=prefix, lease=lease, kept=kept))
+
     def start(self) -> None:
         """Start it, with what it saved when it ended before, if its options say so."""
-        port, place = str(self.port), str(self._directory)
-        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place]
         self.process = subprocess.Popen(
-            [self._program, "--port", port, *quiet, *self._options],
+            [self._program, *self._arguments()],
+            env={**os.environ, **libraries(self._program)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         until(self._answers, what="the bus's start")
+
+    def _arguments(self) -> list[str]:
+        port, place = str(self.port), str(self._directory)
+        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        return ["--port", port, "--dir", place, *quiet, *self._options]
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the bus has ended"
@@ -45,6 +58,12 @@ class Redis:
             link.sendall(b"PING\r\n")
             return link.recv(100).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    def tell(self, *command: str | int) -> Any:
+        """Have it do something, as somebody who may do everything."""
+        with Client(port=self.port, protocol=2, decode_responses=True) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -69,6 +88,23 @@ def redis(
     finally:
         if hasattr(server, "process"):
             server.kill()
+
+
+class Sentinel(Redis):
+    """A Sentinel that knows a server as `boards`."""
+
+    def __init__(self, directory: Path, watched: Redis) -> None:
+        super().__init__(directory)
+        self._config = directory / "sentinel.conf"
+        self._config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor boards 127.0.0.1 {watched.port} 1\n"
+            "sentinel down-after-milliseconds boards 400\n"
+            "sentinel failover-timeout boards 3000\n"
+        )
+
+    def _arguments(self) -> list[str]:
+        return [str(self._config), "--sentinel"]
 
 
 class Member:
@@ -151,3 +187,47 @@ def members(config: Path, count: int, *arguments: str) -> Iterator[list[Member]]
         for member in running:
             if member.process.poll() is None:
                 member.kill()
+
+
+# -- what the contract of the seam is tested on
+
+
+class Place(Protocol):
+    """Where buses meet: a server, or this very process."""
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets there."""
+
+
+class Memory:
+    """Buses in this process: those of one prefix are one."""
+
+    def __init__(self) -> None:
+        self._buses: dict[str, MemoryBus] = {}
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return the bus of a prefix."""
+        return self._buses.setdefault(prefix, MemoryBus(kept))
+
+
+@contextmanager
+def memory(directory: Path) -> Iterator[Memory]:
+    """Let buses meet in this process during the block."""
+    yield Memory()
+
+
+@contextmanager
+def valkey(directory: Path) -> Iterator[Redis]:
+    """Run a Valkey during the block."""
+    with redis(directory, "valkey-server") as server:
+        yield server
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[Redis]]] = {
+    "redis": redis,
+    "valkey": valkey,
+}
+"""Servers that buses can be on: each is started in a directory, and can be ended and stopped."""
+
+PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {"memory": memory, **SERVERS}
+"""Everything that keeps the contract of the seam."""

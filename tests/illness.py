@@ -79,6 +79,11 @@ class IllLink:
             self.loses_answers -= 1
             raise BusError("Timeout reading from nowhere")
 
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Forget."""
+        self._check()
+        await self.bus.forget(term, boards)
+
     async def load(self, board: str) -> Stored:
         """Load, where that is possible."""
         self._check()

@@ -33,6 +33,12 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
+def libraries(program: str) -> dict[str, str]:
+    """Return the environment in which an unpacked program finds what was unpacked with it."""
+    found = sorted(Path(program).parent.parent.glob("lib/*-linux-*"))
+    return {"LD_LIBRARY_PATH": str(found[0])} if UNPACKED in Path(program).parents and found else {}
+
+
 @contextmanager
 def background(*command: str, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program during the block; what it says goes to ``log``."""

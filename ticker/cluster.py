@@ -313,9 +313,12 @@ class Cluster:
         term = self._term if held else ""
         memory = self.pulse.memory if self.pulse is not None else ""
         beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled, memory)
-        async with asyncio.timeout(self._until - monotonic() if held else 2 * lease):
+        async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
         self._learn(pulse, began, beat)
+        if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self.bus.forget(self._term, gone)
+            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -335,7 +338,7 @@ class Cluster:
     def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers")
+            log.info("the bus answers, asked %d times", self._failures + 1)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
@@ -376,7 +379,7 @@ class Cluster:
                 self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
-        if self._trouble is None:
+        if not self._failures:
             log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
         self._failures += 1

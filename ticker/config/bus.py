@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from ticker.config.parts import Name, Strict, address, rule
+from ticker.config import redis_url
+from ticker.config.parts import Name, Strict, rule
 from ticker.scalars import Duration, Integer, Text
-
-SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
 
 def _url(value: str) -> str:
-    scheme = urlsplit(address(value)).scheme
-    if scheme not in SCHEMES:
-        raise rule(f"expected a URL that begins with {'://, '.join(SCHEMES)}://")
+    try:
+        redis_url.parse(value)
+    except ValueError as error:
+        raise rule(str(error)) from None
     return value
 
 
@@ -31,3 +31,11 @@ class Bus(Strict):
     """A process that reads the feeds and is not heard of for so long is replaced by another."""
     kept: Annotated[Integer, Field(ge=100, le=100_000)] = 1_000
     """Entries kept per board: viewers that were away for fewer lack no snapshot anywhere."""
+
+    @property
+    def secrets(self) -> set[str]:
+        """The passwords of the URL, as they stand there and as they are."""
+        parts = urlsplit(self.url)
+        login = parts.netloc.rpartition("@")[0].partition(":")[2]
+        query = (value for name, value in parse_qsl(parts.query) if name.endswith("password"))
+        return {login, unquote(login), *query} - {""}
