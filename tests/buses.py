@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +19,9 @@ import httpx
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
-from tests.tools import tool
+from tests.tools import postgres_libraries, postgres_tool, tool
+
+POSTGRES_PASSWORD = "a-secret-of-tests"
 
 
 class Redis:
@@ -146,3 +151,101 @@ def members(config: Path, count: int, *arguments: str) -> Iterator[list[Member]]
         for member in running:
             if member.process.poll() is None:
                 member.kill()
+
+
+class Postgres:
+    """A PostgreSQL of the test's own, which can be ended and started again.
+
+    It refuses to run as root, so then it runs as nobody, in a directory of its own.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"postgresql://ticker:{POSTGRES_PASSWORD}@127.0.0.1:{self.port}/postgres"
+        self._home = Path(tempfile.mkdtemp(prefix="ticker-postgres-", dir="/tmp"))
+        self._data = self._home / "data"
+        self._settings = {"fsync": "off", **settings}
+        self.process: subprocess.Popen[bytes]
+        password = self._home / "password"
+        password.write_text(POSTGRES_PASSWORD)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            for place in self._home, password:
+                os.chown(place, nobody.pw_uid, nobody.pw_gid)
+        login = ("--username=ticker", f"--pwfile={password}", "--auth=scram-sha-256")
+        made = self._run("initdb", "--no-sync", "--no-instructions", *login)
+        assert made.returncode == 0, made.stderr
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        found = postgres_tool(program)
+        be: list[str] = []
+        if os.geteuid() == 0:
+            be = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        return [*be, found, "-D", str(self._data), *arguments]
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(program, *arguments),
+            cwd=self._home,
+            env={**os.environ, **postgres_libraries()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self) -> None:
+        """Start it, with what it has kept."""
+        settings = {"port": str(self.port), "unix_socket_directories": str(self._home)}
+        settings |= {"listen_addresses": "127.0.0.1", **self._settings}
+        with (self._home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command("postgres", *(f"--{k}={v}" for k, v in settings.items())),
+                cwd=self._home,
+                env={**os.environ, **postgres_libraries()},
+                stdout=log,
+                stderr=log,
+            )
+        until(self._answers, what="the bus's start")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self._home / "log").read_text()
+        status = self._data / "postmaster.pid"
+        with suppress(OSError):
+            return status.read_text().splitlines()[-1].strip() in {"ready", "standby"}
+        return False
+
+    def stop(self, how: str = "immediate") -> None:
+        """End it: ``immediate`` as a crash does, or ``fast``."""
+        ended = self._run("pg_ctl", "stop", "--mode", how)
+        assert ended.returncode == 0, ended.stderr
+        self.process.wait(PATIENCE)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every process of it."""
+        for pid in [*self._children(), self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _children(self) -> list[int]:
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
+    def remove(self) -> None:
+        """End it and remove what it has kept."""
+        if hasattr(self, "process") and self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.stop()
+        shutil.rmtree(self._home)
+
+
+@contextmanager
+def postgres(*, started: bool = True, **settings: str) -> Iterator[Postgres]:
+    """Run a PostgreSQL during the block."""
+    server = Postgres(**settings)
+    try:
+        if started:
+            server.start()
+        yield server
+    finally:
+        server.remove()

@@ -28,6 +28,19 @@ def tool(name: str) -> str:
     return found
 
 
+def postgres_tool(name: str) -> str:
+    """Return the path of a program of PostgreSQL's server, which Debian keeps out of the way."""
+    places = [UNPACKED / "postgresql" / "usr/lib/postgresql", Path("/usr/lib/postgresql")]
+    found = [path for place in places for path in sorted(place.glob(f"*/bin/{name}"))]
+    return str(found[-1]) if found else tool(name)
+
+
+def postgres_libraries() -> dict[str, str]:
+    """Return the environment in which a server that is only unpacked finds its libraries."""
+    found = sorted((UNPACKED / "postgresql" / "usr/lib").glob("*-linux-*"))
+    return {"LD_LIBRARY_PATH": str(found[0])} if found else {}
+
+
 def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)

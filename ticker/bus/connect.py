@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ticker.bus import Bus
 from ticker.config import Bus as Settings
 
 
 def connect(settings: Settings) -> Bus:
     """Return the bus that ``settings`` name; nothing is asked of it yet."""
-    from ticker.bus.redis import RedisBus  # only those who have a bus wait for it
+    # only those who have a bus wait for it
+    made: Callable[..., Bus]
+    if settings.is_postgres:
+        from ticker.bus.postgres import PostgresBus as made
+    else:
+        from ticker.bus.redis import RedisBus as made
 
-    return RedisBus(settings.url, settings.prefix, patience=2 * settings.lease, kept=settings.kept)
+    return made(settings.url, settings.prefix, patience=2 * settings.lease, kept=settings.kept)
