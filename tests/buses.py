@@ -10,16 +10,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
 from tests.tools import postgres_libraries, postgres_tool, tool
+from ticker.bus import Bus
+from ticker.bus.connect import connect
+from ticker.bus.memory import MemoryBus
+from ticker.config import Bus as Settings
 
 POSTGRES_PASSWORD = "a-secret-of-tests"
 
@@ -32,6 +36,10 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}"
         self._directory, self._program, self._options = directory, tool(program), options
         self.process: subprocess.Popen[bytes]
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets here."""
+        return connect(Settings(url=self.url, prefix=prefix, lease=lease, kept=kept))
 
     def start(self) -> None:
         """Start it, with what it saved when it ended before, if its options say so."""
@@ -176,6 +184,10 @@ class Postgres:
         made = self._run("initdb", "--no-sync", "--no-instructions", *login)
         assert made.returncode == 0, made.stderr
 
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets here."""
+        return connect(Settings(url=self.url, prefix=prefix, lease=lease, kept=kept))
+
     def _command(self, program: str, *arguments: str) -> list[str]:
         found = postgres_tool(program)
         be: list[str] = []
@@ -215,8 +227,15 @@ class Postgres:
             return status.read_text().splitlines()[-1].strip() in {"ready", "standby"}
         return False
 
-    def stop(self, how: str = "immediate") -> None:
-        """End it: ``immediate`` as a crash does, or ``fast``."""
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self._end("immediate")
+
+    def stop(self) -> None:
+        """End it with everything put in order."""
+        self._end("fast")
+
+    def _end(self, how: str) -> None:
         ended = self._run("pg_ctl", "stop", "--mode", how)
         assert ended.returncode == 0, ended.stderr
         self.process.wait(PATIENCE)
@@ -235,7 +254,7 @@ class Postgres:
         """End it and remove what it has kept."""
         if hasattr(self, "process") and self.process.poll() is None:
             self.signal(signal.SIGCONT)
-            self.stop()
+            self.kill()
         shutil.rmtree(self._home)
 
 
@@ -249,3 +268,63 @@ def postgres(*, started: bool = True, **settings: str) -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+# -- what the contract of the seam is tested on
+
+
+class Place(Protocol):
+    """Where buses meet: a server, or this very process."""
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return one more bus that meets there."""
+
+
+class Server(Place, Protocol):
+    """A server that buses are on; the test may end and stop it."""
+
+    url: str
+
+    def start(self) -> None:
+        """Start it, with what it has kept, if it keeps anything."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Memory:
+    """Buses in this process: those of one prefix are one."""
+
+    def __init__(self) -> None:
+        self._buses: dict[str, MemoryBus] = {}
+
+    def bus(self, prefix: str = "ticker", *, lease: float = 1.0, kept: int = 1_000) -> Bus:
+        """Return the bus of a prefix."""
+        return self._buses.setdefault(prefix, MemoryBus(kept))
+
+
+@contextmanager
+def memory(directory: Path) -> Iterator[Memory]:
+    """Let buses meet in this process during the block."""
+    yield Memory()
+
+
+@contextmanager
+def valkey(directory: Path) -> Iterator[Redis]:
+    """Run a Valkey during the block."""
+    with redis(directory, "valkey-server") as server:
+        yield server
+
+
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[Server]]] = {
+    "redis": redis,
+    "valkey": valkey,
+    "postgres": lambda _: postgres(),
+}
+"""Servers that buses can be on: each is started in a directory, and can be ended and stopped."""
+
+PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {"memory": memory, **SERVERS}
+"""Everything that keeps the contract of the seam."""

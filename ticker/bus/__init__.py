@@ -39,6 +39,10 @@ class Fenced(BusError):
 class Elsewhere(BusError):
     """The board is not where an entry leads on from."""
 
+    def __init__(self, board: str, at: object, expected: object) -> None:
+        where = f"at '{at}'" if at else "nowhere"
+        super().__init__(f"board '{board}' is {where}, expected '{expected}'")
+
 
 class OtherProtocol(BusError):
     """What is on the bus was written by another version of this program."""

@@ -10,11 +10,12 @@ from ticker.config import Bus as Settings
 
 def connect(settings: Settings) -> Bus:
     """Return the bus that ``settings`` name; nothing is asked of it yet."""
-    # only those who have a bus wait for it
-    made: Callable[..., Bus]
-    if settings.is_postgres:
-        from ticker.bus.postgres import PostgresBus as made
-    else:
-        from ticker.bus.redis import RedisBus as made
+    if settings.is_postgres:  # imported here: only those who have a bus wait for it
+        from ticker.bus.postgres import PostgresBus
 
+        made: Callable[..., Bus] = PostgresBus
+    else:
+        from ticker.bus.redis import RedisBus
+
+        made = RedisBus
     return made(settings.url, settings.prefix, patience=2 * settings.lease, kept=settings.kept)

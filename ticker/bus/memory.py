@@ -66,7 +66,7 @@ class MemoryBus:
         if step.before is None:
             self._lines.pop(step.board, None)
         elif at != step.before:
-            raise Elsewhere(f"board '{step.board}' is at '{at}', expected '{step.before}'")
+            raise Elsewhere(step.board, at, step.before)
         self._add(step.board, step.entry, self._kept)
         self._positions[step.board] = step.after
         if step.state is not None:
@@ -93,7 +93,8 @@ class MemoryBus:
         found = dict(self._after(cursors))
         if not found:
             try:
-                await asyncio.wait_for(bell.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await bell.wait()
             except TimeoutError:
                 return {}
             found = dict(self._after(cursors))

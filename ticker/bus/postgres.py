@@ -46,7 +46,7 @@ CLOSE_SECONDS = 1.0
 """How long a server is given to say goodbye."""
 
 _TABLES = files("ticker.bus").joinpath("postgres.sql").read_text()
-_SHAPE = sha256(f"{PROTOCOL} {_TABLES}".encode()).hexdigest()[:8]
+_SHAPE = sha256(_TABLES.encode()).hexdigest()[:8]
 
 _SET = """
 SELECT set_config('statement_timeout', $1, false),
@@ -57,10 +57,11 @@ _LOCK = "SELECT pg_advisory_xact_lock({lock})"
 _IS_THERE = "SELECT to_regclass('{schema}.cluster') IS NOT NULL"
 _IS_MADE = "SELECT to_regproc('{schema}.put_{shape}') IS NOT NULL"
 _PROTOCOL = "SELECT protocol FROM {schema}.cluster"
+_BEGIN = "INSERT INTO {schema}.cluster (protocol) VALUES ($1) ON CONFLICT DO NOTHING"
 
-_BEAT = "SELECT * FROM {schema}.beat_{shape}($1, $2, $3, $4, $5, $6, $7)"
+_BEAT = "SELECT * FROM {schema}.beat_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
 _RESIGN = "SELECT {schema}.resign_{shape}($1)"
-_PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7)"
+_PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
 _SAY = "SELECT {schema}.say_{shape}($1, $2)"
 _PUT = "SELECT {schema}.put_{shape}($1, $2, $3, $4, $5)"
 _GET = """
@@ -81,14 +82,19 @@ CROSS JOIN (
 ) AS e
 """
 
+# a row of the protocol alone where there is nothing new
 _READ = """
-SELECT c.board, e.id, e.data
-FROM unnest($1::text[], $2::bigint[]) AS c (board, cursor)
-CROSS JOIN LATERAL (
-    SELECT n.id, n.data FROM {schema}.entries AS n
-    WHERE n.board = c.board AND n.id > c.cursor ORDER BY n.id LIMIT $3
-) AS e
-ORDER BY c.board, e.id
+SELECT k.protocol, e.board, e.id, e.data
+FROM {schema}.cluster AS k
+LEFT JOIN (
+    SELECT c.board, n.id, n.data
+    FROM unnest($1::text[], $2::bigint[]) AS c (board, cursor)
+    CROSS JOIN LATERAL (
+        SELECT id, data FROM {schema}.entries
+        WHERE board = c.board AND id > c.cursor ORDER BY id LIMIT $3
+    ) AS n
+) AS e ON true
+ORDER BY e.board, e.id
 """
 
 
@@ -109,6 +115,7 @@ class PostgresBus:
         """Say that a process lives, renew or take the lease; learn how everything is."""
         (found,) = await self._link.ask(
             _BEAT,
+            PROTOCOL,
             beat.member,
             beat.card,
             beat.term,
@@ -136,6 +143,7 @@ class PostgresBus:
         before = None if step.before is None else str(step.before)
         (found,) = await self._link.ask(
             _PUBLISH,
+            PROTOCOL,
             term,
             step.board,
             before,
@@ -148,8 +156,7 @@ class PostgresBus:
         if found["said"] == "fenced":
             raise Fenced(f"{term} is not the poller's term")
         if found["said"] == "elsewhere":
-            at = found["was"] or ""
-            raise Elsewhere(f"board '{step.board}' is at '{at}', expected '{step.before}'")
+            raise Elsewhere(step.board, found["was"], step.before)
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""
@@ -169,8 +176,10 @@ class PostgresBus:
         while True:
             self._bell.clear()  # before looking: what comes meanwhile is looked for again
             found: dict[str, list[tuple[str, bytes]]] = {}
-            for name, place, data in await self._reader.ask(_READ, names, ids, READ_MOST):
-                found.setdefault(name, []).append((str(place), data))
+            for row in await self._reader.ask(_READ, names, ids, READ_MOST):
+                _check(row)
+                if row["board"] is not None:
+                    found.setdefault(row["board"], []).append((str(row["id"]), row["data"]))
             left = until - monotonic()
             if found or left <= 0:
                 return found
@@ -221,7 +230,6 @@ class _Link:
             "{schema}": f'"{prefix}"',
             "{shape}": _SHAPE,
             "{channel}": f"'{prefix}'",
-            "{protocol}": str(PROTOCOL),
             "{lock}": str(int.from_bytes(digest, "big", signed=True)),
         }
 
@@ -279,6 +287,7 @@ class _Link:
             if known is None:
                 await connection.execute(self._named("CREATE SCHEMA {schema}"))
             await connection.execute(self._named(_TABLES))
+            await connection.execute(self._named(_BEGIN), PROTOCOL)
 
     def _ring(self, *_: object) -> None:
         if self._heard is not None:

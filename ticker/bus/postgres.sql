@@ -52,8 +52,6 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {schema}.crashes (
     token uuid NOT NULL DEFAULT gen_random_uuid()
 );
 
-INSERT INTO {schema}.cluster (protocol) VALUES ({protocol}) ON CONFLICT DO NOTHING;
-
 -- Names what the server remembers with. Where commits are on disk before anybody sees them, a crash
 -- forgets nothing, so only another data set or another timeline (a standby took over, or a backup was
 -- played back) is another memory; elsewhere a crash is, too.
@@ -77,8 +75,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.beat_{shape}(
-    p_member text, p_card bytea, p_term text, p_takes boolean, p_lease float8, p_settled text,
-    p_forget float8,
+    p_protocol integer, p_member text, p_card bytea, p_term text, p_takes boolean, p_lease float8,
+    p_settled text, p_forget float8,
     OUT protocol integer, OUT holder text, OUT memory text, OUT told text,
     OUT boards text[], OUT positions text[], OUT ids text[], OUT cards bytea[]
 ) LANGUAGE plpgsql AS $$
@@ -87,11 +85,11 @@ DECLARE
 BEGIN
     SELECT * INTO c FROM {schema}.cluster;
     IF NOT FOUND THEN
-        INSERT INTO {schema}.cluster (protocol) VALUES ({protocol}) ON CONFLICT DO NOTHING;
+        INSERT INTO {schema}.cluster (protocol) VALUES (p_protocol) ON CONFLICT DO NOTHING;
         SELECT * INTO c FROM {schema}.cluster;
     END IF;
     protocol := c.protocol;
-    IF c.protocol <> {protocol} THEN
+    IF c.protocol <> p_protocol THEN
         RETURN;
     END IF;
     memory := {schema}.memory_{shape}();
@@ -139,8 +137,8 @@ LANGUAGE sql AS $$
     UPDATE {schema}.cluster SET until = '-infinity' WHERE term = p_term;
 $$;
 
--- Only for whoever holds the lock of `cluster`. What is kept is thinned out now and then: old rows
--- that are still in sight of a long transaction would be gone through each time.
+-- Only for whoever holds the lock of `cluster`. One entry comes, one goes; seldom is looked for others
+-- that should have gone, as that passes all rows that are still in sight of a long transaction.
 CREATE OR REPLACE FUNCTION {schema}.add_{shape}(
     p_board text, p_position text, p_data bytea, p_kept bigint, p_anew boolean
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -152,14 +150,16 @@ BEGIN
         DELETE FROM {schema}.entries WHERE board = p_board;
     ELSIF newest % 100 = 0 THEN
         DELETE FROM {schema}.entries WHERE board = p_board AND id <= newest - p_kept;
+    ELSE
+        DELETE FROM {schema}.entries WHERE board = p_board AND id = newest - p_kept;
     END IF;
     INSERT INTO {schema}.entries VALUES (p_board, newest, p_position, p_data);
     PERFORM pg_notify({channel}, '');
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.publish_{shape}(
-    p_term text, p_board text, p_before text, p_after text, p_entry bytea, p_state bytea,
-    p_kept bigint,
+    p_protocol integer, p_term text, p_board text, p_before text, p_after text, p_entry bytea,
+    p_state bytea, p_kept bigint,
     OUT protocol integer, OUT said text, OUT was text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -167,7 +167,7 @@ DECLARE
 BEGIN
     SELECT * INTO c FROM {schema}.cluster FOR UPDATE;
     protocol := c.protocol;
-    IF c.protocol <> {protocol} THEN
+    IF c.protocol <> p_protocol THEN
         RETURN;
     END IF;
     IF c.term IS DISTINCT FROM p_term OR c.until <= clock_timestamp() THEN

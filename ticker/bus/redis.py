@@ -6,6 +6,7 @@ here is a few commands per tick and board, however many watch.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from ticker.bus import (
     MEMBER_SECONDS,
@@ -81,7 +82,7 @@ _PUBLISH = (
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'fenced', ''} end
 local at = redis.call('HGET', KEYS[3], ARGV[3]) or ''
 if ARGV[4] == '' then
-  redis.call('DEL', KEYS[4])
+  redis.call('XTRIM', KEYS[4], 'MAXLEN', 0) -- and not DEL: its ids go on, whatever the clock says
 elseif at ~= ARGV[4] then
   return {'elsewhere', at}
 end
@@ -116,20 +117,22 @@ class RedisBus:
 
     def __init__(self, url: str, prefix: str, *, patience: float, kept: int) -> None:
         self._url, self._prefix, self._kept = url, prefix, kept
-        self._redis: Any = self._connect(patience)
         self._patience = patience
-        self._reader: Any = None
+        self._redis: Any = self._connect()
+        self._reader: Any = self._connect()
         self._beat = self._redis.register_script(_BEAT)
         self._publish = self._redis.register_script(_PUBLISH)
         self._load = self._redis.register_script(_LOAD)
         self._resign = self._redis.register_script(_RESIGN)
 
-    def _connect(self, patience: float) -> Redis:
+    def _connect(self) -> Redis:
         return Redis.from_url(
             self._url,
-            socket_timeout=patience,
-            socket_connect_timeout=patience,
+            socket_timeout=None,  # `_in_words` has a limit for all that a call takes
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),  # who calls knows better what to do
+            protocol=2,  # with nothing to be asked before the first command
+            driver_info=None,
         )
 
     def _key(self, *parts: str) -> str:
@@ -140,7 +143,7 @@ class RedisBus:
 
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a process lives, renew or take the lease; learn how everything is."""
-        async with _in_words():
+        async with self._in_words():
             memory = (await self._redis.info("server"))["run_id"]
             _, term, settled, positions, members = _checked(
                 await self._beat(
@@ -163,12 +166,12 @@ class RedisBus:
 
     async def resign(self, term: str) -> None:
         """Give the lease back, if ``term`` still has it."""
-        async with _in_words():
+        async with self._in_words():
             await self._resign(keys=self._keys("lease"), args=[term])
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
-        async with _in_words():
+        async with self._in_words():
             said, at = _checked(
                 await self._publish(
                     keys=[
@@ -191,11 +194,11 @@ class RedisBus:
         if said == b"fenced":
             raise Fenced(f"{term} is not the poller's term")
         if said == b"elsewhere":
-            raise Elsewhere(f"board '{step.board}' is at '{at.decode()}', expected '{step.before}'")
+            raise Elsewhere(step.board, at.decode(), step.before)
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""
-        async with _in_words():
+        async with self._in_words():
             _, at, state, entries = _checked(
                 await self._load(
                     keys=[
@@ -214,15 +217,17 @@ class RedisBus:
         self, cursors: Mapping[str, str], wait: float
     ) -> Mapping[str, Sequence[tuple[str, bytes]]]:
         """Return what came after each cursor; wait for it up to so many seconds."""
-        if self._reader is None:
-            self._reader = self._connect(wait + self._patience)
         streams: Any = {self._stream(name): cursor for name, cursor in cursors.items()}
         names = dict(zip(streams, cursors, strict=True))
-        async with _in_words():
-            found: Any = await self._reader.xread(streams, READ_MOST, round(wait * 1000))
+        async with self._in_words(wait), self._reader.pipeline(transaction=False) as pipe:
+            pipe.xread(streams, READ_MOST, max(1, round(wait * 1000)))
+            pipe.hget(self._key("info"), "protocol")  # of when the entries were found
+            found, written = await pipe.execute()
+        if written not in (None, b"%d" % PROTOCOL):
+            raise OtherProtocol(written.decode())
         return {
             names[key.decode()]: [(cursor.decode(), fields[b"e"]) for cursor, fields in entries]
-            for key, entries in (found.items() if isinstance(found, dict) else found)
+            for key, entries in found
         }
 
     def _stream(self, name: str) -> str:
@@ -230,14 +235,16 @@ class RedisBus:
 
     async def latest(self) -> str:
         """Return the cursor behind the latest news."""
-        async with _in_words():
+        async with self._in_words():
             last = await self._redis.xrevrange(self._key("news"), count=1)
         return last[0][0].decode() if last else "0"
 
     async def say(self, news: bytes) -> None:
         """Tell every process that reads."""
-        async with _in_words():
-            await self._redis.xadd(self._key("news"), {"e": news}, maxlen=NEWS_KEPT)
+        async with self._in_words():
+            await self._redis.xadd(
+                self._key("news"), {"e": news}, maxlen=NEWS_KEPT, approximate=False
+            )
 
     async def put(
         self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
@@ -246,7 +253,7 @@ class RedisBus:
         key = self._key("table", table)
         kept = {name: value for name, value in values.items() if value is not None}
         gone = [name for name, value in values.items() if value is None]
-        async with _in_words(), self._redis.pipeline() as pipe:
+        async with self._in_words(), self._redis.pipeline() as pipe:
             if kept:
                 pipe.hset(key, mapping=kept)
             if gone:
@@ -257,26 +264,26 @@ class RedisBus:
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""
-        async with _in_words():
+        async with self._in_words():
             found = await self._redis.hgetall(self._key("table", table))
         return {name.decode(): value for name, value in found.items()}
 
     async def close(self) -> None:
         """Release what it holds."""
         for client in (self._redis, self._reader):
-            if client is not None:
-                await client.aclose()
+            await client.aclose()
 
-
-@asynccontextmanager
-async def _in_words() -> AsyncIterator[None]:
-    """Turn what goes wrong into a BusError."""
-    try:
-        yield
-    except ResponseError as error:
-        raise BusError(one_line(str(error))) from None
-    except (RedisError, OSError) as error:
-        raise BusError(one_line(str(error)) or type(error).__name__) from None
+    @asynccontextmanager
+    async def _in_words(self, wait: float = 0.0) -> AsyncIterator[None]:
+        """Turn what goes wrong, or takes longer than it may beside a ``wait``, into a BusError."""
+        limit = wait + self._patience
+        try:
+            async with asyncio.timeout(limit):
+                yield
+        except TimeoutError:
+            raise BusError(f"no answer within {limit:g} s") from None
+        except (RedisError, OSError) as error:
+            raise BusError(one_line(str(error)) or type(error).__name__) from None
 
 
 def _checked(answer: Any) -> Any:
