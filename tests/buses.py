@@ -240,6 +240,15 @@ class Postgres:
         assert ended.returncode == 0, ended.stderr
         self.process.wait(PATIENCE)
 
+    def stand_by(self) -> None:
+        """Be a standby from the next start on, one without a server to follow."""
+        (self._data / "standby.signal").touch()
+
+    def promote(self) -> None:
+        """Be a standby no more."""
+        promoted = self._run("pg_ctl", "promote")
+        assert promoted.returncode == 0, promoted.stderr
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every process of it."""
         for pid in [*self._children(), self.process.pid]:

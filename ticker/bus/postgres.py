@@ -311,6 +311,7 @@ class _Link:
             asyncpg.InterfaceError,
             asyncpg.InternalClientError,
             OSError,
+            OverflowError,  # of a port
             ValueError,
         ) as error:
             words = one_line(self._explained(error)) or type(error).__name__

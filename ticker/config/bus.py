@@ -26,7 +26,7 @@ def _url(value: str) -> str:
     if scheme not in SCHEMES:
         raise rule(f"expected a URL that begins with {'://, '.join(SCHEMES)}://")
     if scheme in POSTGRES and find_spec("asyncpg") is None:
-        raise rule("needs the library: pip install 'ticker[postgres]'")
+        raise rule("needs a library: pip install asyncpg")
     return value
 
 
