@@ -255,6 +255,17 @@ async def test_a_step_that_was_given_up_is_not_taken_much_later(
     await bus.close()
 
 
+async def test_a_server_that_does_not_answer_holds_up_no_goodbye() -> None:
+    """Which is said to both connections."""
+    with postgres() as server:
+        bus = server.bus()
+        await bus.beat(beat())
+        await bus.read({NEWS: "0"}, 0)
+        server.signal(signal.SIGSTOP)
+        async with asyncio.timeout(PATIENCE):
+            await bus.close()
+
+
 # -- what it remembers with
 
 

@@ -45,6 +45,15 @@ BELL_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """How long a server is given to say goodbye."""
 
+_TROUBLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    OverflowError,  # of a port
+    ValueError,
+)
+
 _TABLES = files("ticker.bus").joinpath("postgres.sql").read_text()
 _SHAPE = sha256(_TABLES.encode()).hexdigest()[:8]
 
@@ -294,10 +303,12 @@ class _Link:
             self._heard()
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection, with or without the server."""
         if self._connection is not None:
-            with self._in_words():
+            try:
                 await self._connection.close(timeout=CLOSE_SECONDS)
+            except _TROUBLE:
+                self._connection.terminate()
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -306,14 +317,7 @@ class _Link:
             yield
         except TimeoutError:
             raise BusError(f"no answer within {self._patience:g} s") from None
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-            OverflowError,  # of a port
-            ValueError,
-        ) as error:
+        except _TROUBLE as error:
             words = one_line(self._explained(error)) or type(error).__name__
             raise BusError(redact.without(words, _passwords(self._url))) from None
 
