@@ -305,6 +305,27 @@ async def test_no_more_than_what_is_to_be_kept_is_kept(make: Make) -> None:
     assert stored.state == b"state 349"
 
 
+async def test_a_board_that_is_forgotten_is_as_if_it_had_never_been(make: Make) -> None:
+    """Only the poller forgets; others stay, and it may come again for those who go on reading."""
+    bus = make()
+    term = await led(bus, 1)
+    await bus.publish(term, Step("c", None, at(0), b"c0", b"c state"))
+    await bus.publish(term, Step("d", None, at(0), b"d0", b"d state"))
+    with pytest.raises(Fenced):
+        await bus.forget("1:o", ["b"])
+    assert (await bus.load("b")).position == at(1)
+    await bus.forget(term, ["b", "c", "never"])
+    for board in "b", "c":
+        stored = await bus.load(board)
+        assert (stored.position, stored.state, list(stored.entries)) == (None, None, [])
+    assert (await bus.beat(beat("o"))).positions == {"d": at(0)}
+    assert (await bus.load("d")).state == b"d state"
+    cursor = (await bus.load("b")).cursor
+    await bus.publish(term, NEW)
+    found = await bus.read({"b": cursor}, LONG)
+    assert [data for _, data in found["b"]] == [b"entry 0"]
+
+
 def number(data: bytes | None) -> int:
     """Return the seq of an entry or state."""
     assert data is not None
@@ -600,6 +621,7 @@ def everything(bus: Bus, term: str) -> dict[str, Callable[[], Awaitable[object]]
         "beat": lambda: bus.beat(beat("p", term)),
         "resign": lambda: bus.resign(term),
         "publish": lambda: bus.publish(term, NEW),
+        "forget": lambda: bus.forget(term, ["b"]),
         "load": lambda: bus.load("b"),
         "read": lambda: bus.read({"b": "0"}, 0.1),
         "latest": bus.latest,

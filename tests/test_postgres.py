@@ -16,7 +16,7 @@ import pytest
 
 from tests.buses import POSTGRES_PASSWORD, Member, Postgres, members, postgres
 from tests.support import PATIENCE, Follower, settings, until
-from ticker.bus import NEWS, Beat, Bus, BusError, OtherProtocol, Position, Step
+from ticker.bus import NEWS, Beat, Bus, BusError, OtherProtocol, Position, Step, Untaken
 from ticker.bus.connect import connect
 from ticker.config import Bus as Settings
 from ticker.errors import ConfigError
@@ -266,6 +266,59 @@ async def test_a_server_that_does_not_answer_holds_up_no_goodbye() -> None:
             await bus.close()
 
 
+async def test_ids_go_on_though_entries_are_forgotten(server: Postgres, prefix: str) -> None:
+    """Whoever reads on from a cursor of before gets what comes, and all of it."""
+    bus, reader = server.bus(prefix), server.bus(prefix)
+    term = await led(bus, 5)
+    await bus.say(b"old")
+    cursors = {"b": (await bus.load("b")).cursor, NEWS: await bus.latest()}
+    assert not await reader.read(cursors, 0)
+    await sql(server, f'DELETE FROM "{prefix}".entries')
+    await bus.publish(term, step(0))
+    await bus.say(b"new")
+    found = await reader.read(cursors, 0)
+    assert {name: [data for _, data in new] for name, new in found.items()} == {
+        "b": [b"entry 0"],
+        NEWS: [b"new"],
+    }
+    await bus.close()
+    await reader.close()
+
+
+async def test_what_the_server_refuses_was_not_done_and_what_is_cut_off_may_have_been(
+    server: Postgres, prefix: str
+) -> None:
+    """Which of the two it was is told by the error."""
+    bus = server.bus(prefix)
+    term = await led(bus, 0)
+    await sql(server, f'ALTER TABLE "{prefix}".entries ADD CHECK (id < 0) NOT VALID')
+    with pytest.raises(Untaken, match="violates check constraint"):
+        await bus.publish(term, step(1))
+    await sql(server, f'ALTER TABLE "{prefix}".entries DROP CONSTRAINT entries_id_check')
+    holder = await asyncpg.connect(server.url)
+    async with holder.transaction():
+        await holder.execute(f'SELECT * FROM "{prefix}".cluster FOR UPDATE')
+        publishing = asyncio.create_task(bus.publish(term, step(1)))
+        await sql(server, "SELECT pg_terminate_backend($1)", await busy(server, prefix))
+        with pytest.raises(BusError) as cut:
+            await publishing
+    assert not isinstance(cut.value, Untaken)
+    await holder.close()
+    await bus.publish(term, step(1))
+    await bus.close()
+
+
+async def busy(server: Postgres, prefix: str) -> int:
+    """Return the process id of the connection that publishes, as soon as it waits to."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            pid = await sql(server, waiting, f'%"{prefix}".publish%')
+            if pid is not None:
+                return int(pid)
+            await asyncio.sleep(0.01)
+
+
 # -- what it remembers with
 
 
@@ -315,7 +368,7 @@ async def test_a_standby_is_refused_until_it_takes_over_with_another_memory() ->
         server.stop()
         server.stand_by()
         server.start()
-        with pytest.raises(BusError, match="the server is read-only: a standby"):
+        with pytest.raises(BusError, match="the server takes nothing: it is a standby"):
             await memory(server)
         server.promote()
         assert await memory(server) != before
@@ -342,7 +395,7 @@ async def test_a_server_that_does_not_let_one_in_is_said_so(
 ) -> None:
     """In words that do not have the password."""
     bus = connect(Settings(url=server.url.replace(*change), prefix=prefix))
-    with pytest.raises(BusError, match=words) as said:
+    with pytest.raises(Untaken, match=words) as said:
         await bus.load("b")
     assert POSTGRES_PASSWORD not in str(said.value)
     assert "wrong-" not in str(said.value)

@@ -8,13 +8,11 @@ once: a query that a server does not answer is not waited for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
@@ -33,10 +31,11 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
 from ticker.errors import one_line
 
-READ_MOST = 500
+READ_MOST = 100
 """Most entries of one board that are read at once."""
 
 BELL_SECONDS = 1.0
@@ -68,9 +67,10 @@ _IS_MADE = "SELECT to_regproc('{schema}.put_{shape}') IS NOT NULL"
 _PROTOCOL = "SELECT protocol FROM {schema}.cluster"
 _BEGIN = "INSERT INTO {schema}.cluster (protocol) VALUES ($1) ON CONFLICT DO NOTHING"
 
-_BEAT = "SELECT * FROM {schema}.beat_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
+_BEAT = "SELECT * FROM {schema}.beat_{shape}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _RESIGN = "SELECT {schema}.resign_{shape}($1)"
 _PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
+_FORGET = "SELECT * FROM {schema}.forget_{shape}($1, $2, $3)"
 _SAY = "SELECT {schema}.say_{shape}($1, $2)"
 _PUT = "SELECT {schema}.put_{shape}($1, $2, $3, $4, $5)"
 _GET = """
@@ -111,14 +111,16 @@ class PostgresBus:
     """A bus in the database at ``url``; two with different prefixes know nothing of each other.
 
     ``patience`` is how long a call may take, in seconds; ``kept`` how many entries of a board are
-    kept, and some more.
+    kept; ``hidden`` is what no error may have in its words.
     """
 
-    def __init__(self, url: str, prefix: str, *, patience: float, kept: int) -> None:
+    def __init__(
+        self, url: str, prefix: str, *, patience: float, kept: int, hidden: Collection[str] = ()
+    ) -> None:
         self._kept = kept
         self._bell = asyncio.Event()
-        self._link = _Link(url, prefix, patience)
-        self._reader = _Link(url, prefix, patience, self._bell.set)
+        self._link = _Link(url, prefix, patience, hidden)
+        self._reader = _Link(url, prefix, patience, hidden, self._bell.set)
 
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a process lives, renew or take the lease; learn how everything is."""
@@ -131,6 +133,7 @@ class PostgresBus:
             beat.takes,
             beat.lease,
             beat.settled,
+            beat.memory,
             MEMBER_SECONDS,
         )
         _check(found)
@@ -163,9 +166,16 @@ class PostgresBus:
         )
         _check(found)
         if found["said"] == "fenced":
-            raise Fenced(f"{term} is not the poller's term")
+            raise Fenced(term)
         if found["said"] == "elsewhere":
             raise Elsewhere(step.board, found["was"], step.before)
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
+        (found,) = await self._link.ask(_FORGET, PROTOCOL, term, list(boards))
+        _check(found)
+        if found["said"] == "fenced":
+            raise Fenced(term)
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""
@@ -229,9 +239,15 @@ class _Link:
     """
 
     def __init__(
-        self, url: str, prefix: str, patience: float, heard: Callable[[], None] | None = None
+        self,
+        url: str,
+        prefix: str,
+        patience: float,
+        hidden: Collection[str],
+        heard: Callable[[], None] | None = None,
     ) -> None:
-        self._url, self._prefix, self._patience, self._heard = url, prefix, patience, heard
+        self._url, self._prefix, self._patience = url, prefix, patience
+        self._hidden, self._heard = hidden, heard
         self._connection: Any = None
         self._turn = asyncio.Lock()  # a connection does one thing at a time
         digest = sha256(prefix.encode()).digest()[:8]
@@ -243,16 +259,28 @@ class _Link:
         }
 
     async def ask(self, query: str, *args: object) -> Any:
-        """Return the rows of an answer."""
-        with self._in_words():
+        """Return the rows of an answer, in bounded time.
+
+        What goes wrong is a BusError: Untaken where nothing was asked yet, and where the server
+        says that it has not done it.
+        """
+        asked = False
+        try:
             async with asyncio.timeout(self._patience), self._turn:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._connect()
+                asked = True
                 try:
                     return await self._connection.fetch(self._named(query), *args)
                 except BaseException:  # also when cancelled: an answer may still come, to nobody
                     self._connection.terminate()
                     raise
+        except TimeoutError:
+            kind = BusError if asked else Untaken
+            raise kind(f"no answer within {self._patience:g} s") from None
+        except _TROUBLE as error:
+            untaken = not asked or getattr(error, "severity_en", "") == "ERROR"
+            raise (Untaken if untaken else BusError)(self._in_words(error)) from None
 
     def _named(self, query: str) -> str:
         for word, name in self._names.items():
@@ -310,21 +338,11 @@ class _Link:
             except _TROUBLE:
                 self._connection.terminate()
 
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        """Turn what goes wrong into a BusError that does not have the password."""
-        try:
-            yield
-        except TimeoutError:
-            raise BusError(f"no answer within {self._patience:g} s") from None
-        except _TROUBLE as error:
-            words = one_line(self._explained(error)) or type(error).__name__
-            raise BusError(redact.without(words, _passwords(self._url))) from None
-
-    def _explained(self, error: Exception) -> str:
-        words, code = str(error), getattr(error, "sqlstate", None) or ""
+    def _in_words(self, error: Exception) -> str:
+        words = redact.without(one_line(str(error)), self._hidden) or type(error).__name__
+        code = getattr(error, "sqlstate", None) or ""
         if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched) or code == "25006":
-            return "the server is read-only: a standby?"
+            return "the server takes nothing: it is a standby"
         if code == "42501":
             return f"{words}: expected the right to create schema '{self._prefix}', or to own it"
         if code[:2] in {"42", "3F"}:
@@ -344,14 +362,3 @@ async def _heard(bell: asyncio.Event, wait: float) -> None:
             await bell.wait()
     except TimeoutError:
         return
-
-
-def _passwords(url: str) -> Iterator[str]:
-    """Yield what of a URL must not be shown."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        yield url
-        return
-    yield parts.password or ""
-    yield from parse_qs(parts.query).get("password", [])

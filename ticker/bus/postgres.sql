@@ -74,9 +74,14 @@ BEGIN
     RETURN (SELECT name || '.' || token FROM {schema}.crashes);
 END $$;
 
+-- In microseconds. What begins with it is beyond everything before, also what a crash has forgotten.
+CREATE OR REPLACE FUNCTION {schema}.clock_{shape}() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+$$;
+
 CREATE OR REPLACE FUNCTION {schema}.beat_{shape}(
     p_protocol integer, p_member text, p_card bytea, p_term text, p_takes boolean, p_lease float8,
-    p_settled text, p_forget float8,
+    p_settled text, p_memory text, p_forget float8,
     OUT protocol integer, OUT holder text, OUT memory text, OUT told text,
     OUT boards text[], OUT positions text[], OUT ids text[], OUT cards bytea[]
 ) LANGUAGE plpgsql AS $$
@@ -105,6 +110,8 @@ BEGIN
         WHERE m.at < clock_timestamp() - p_forget * interval '1 s' FOR UPDATE SKIP LOCKED
     );
 
+    -- after the memory has changed who was the poller comes first: see Beat.may_take
+    p_takes := p_takes AND (p_term <> '' OR p_memory IN ('', memory));
     IF c.term = p_term OR (p_takes AND c.until <= clock_timestamp()) THEN
         SELECT * INTO c FROM {schema}.cluster FOR UPDATE;
         IF c.until <= clock_timestamp() THEN
@@ -114,7 +121,7 @@ BEGIN
             c.settled := coalesce(nullif(p_settled, ''), c.settled);
             c.until := clock_timestamp() + p_lease * interval '1 s';
         ELSIF c.term = '' AND p_takes THEN
-            c.terms := c.terms + 1;
+            c.terms := greatest(c.terms + 1, {schema}.clock_{shape}()); -- also if it was forgotten
             c.term := c.terms || ':' || p_member;
             c.until := clock_timestamp() + p_lease * interval '1 s';
         END IF;
@@ -137,21 +144,14 @@ LANGUAGE sql AS $$
     UPDATE {schema}.cluster SET until = '-infinity' WHERE term = p_term;
 $$;
 
--- Only for whoever holds the lock of `cluster`. One entry comes, one goes; seldom is looked for others
--- that should have gone, as that passes all rows that are still in sight of a long transaction.
+-- Only for whoever holds the lock of `cluster`. Returns the id, the next one unless a line begins.
 CREATE OR REPLACE FUNCTION {schema}.add_{shape}(
-    p_board text, p_position text, p_data bytea, p_kept bigint, p_anew boolean
-) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    newest bigint;
+    p_board text, p_position text, p_data bytea, p_begins boolean, OUT newest bigint
+) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT coalesce(max(id), 0) + 1 INTO newest FROM {schema}.entries WHERE board = p_board;
-    IF p_anew THEN
-        DELETE FROM {schema}.entries WHERE board = p_board;
-    ELSIF newest % 100 = 0 THEN
-        DELETE FROM {schema}.entries WHERE board = p_board AND id <= newest - p_kept;
-    ELSE
-        DELETE FROM {schema}.entries WHERE board = p_board AND id = newest - p_kept;
+    SELECT max(id) + 1 INTO newest FROM {schema}.entries WHERE board = p_board;
+    IF p_begins OR newest IS NULL THEN
+        newest := greatest(newest, {schema}.clock_{shape}());
     END IF;
     INSERT INTO {schema}.entries VALUES (p_board, newest, p_position, p_data);
     PERFORM pg_notify({channel}, '');
@@ -164,6 +164,7 @@ CREATE OR REPLACE FUNCTION {schema}.publish_{shape}(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     c {schema}.cluster;
+    newest bigint;
 BEGIN
     SELECT * INTO c FROM {schema}.cluster FOR UPDATE;
     protocol := c.protocol;
@@ -180,7 +181,16 @@ BEGIN
         said := 'elsewhere';
         RETURN;
     END IF;
-    PERFORM {schema}.add_{shape}(p_board, p_after, p_entry, p_kept, p_before IS NULL);
+    newest := {schema}.add_{shape}(p_board, p_after, p_entry, p_before IS NULL);
+    -- One entry comes, one goes. Only now and then is looked for others that should have gone: that
+    -- passes all rows which are still in sight of a long transaction.
+    IF p_before IS NULL THEN
+        DELETE FROM {schema}.entries WHERE board = p_board AND id < newest;
+    ELSIF newest % 100 = 0 THEN
+        DELETE FROM {schema}.entries WHERE board = p_board AND id <= newest - p_kept;
+    ELSE
+        DELETE FROM {schema}.entries WHERE board = p_board AND id = newest - p_kept;
+    END IF;
     IF p_state IS NOT NULL OR p_before IS NULL THEN
         INSERT INTO {schema}.boards AS b (board, state) VALUES (p_board, p_state)
             ON CONFLICT (board) DO UPDATE SET state = coalesce(excluded.state, b.state);
@@ -188,11 +198,34 @@ BEGIN
     said := 'ok';
 END $$;
 
+CREATE OR REPLACE FUNCTION {schema}.forget_{shape}(
+    p_protocol integer, p_term text, p_boards text[], OUT protocol integer, OUT said text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    c {schema}.cluster;
+BEGIN
+    SELECT * INTO c FROM {schema}.cluster FOR UPDATE;
+    protocol := c.protocol;
+    IF c.protocol <> p_protocol THEN
+        RETURN;
+    END IF;
+    IF c.term IS DISTINCT FROM p_term OR c.until <= clock_timestamp() THEN
+        said := 'fenced';
+        RETURN;
+    END IF;
+    DELETE FROM {schema}.entries WHERE board = ANY (p_boards);
+    DELETE FROM {schema}.boards WHERE board = ANY (p_boards);
+    said := 'ok';
+END $$;
+
 CREATE OR REPLACE FUNCTION {schema}.say_{shape}(p_news bytea, p_kept bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM {schema}.cluster FOR UPDATE;
-    PERFORM {schema}.add_{shape}('', '', p_news, p_kept, false);
+    PERFORM {schema}.add_{shape}('', '', p_news, true);
+    DELETE FROM {schema}.entries WHERE board = '' AND id <= (
+        SELECT id FROM {schema}.entries WHERE board = '' ORDER BY id DESC LIMIT 1 OFFSET p_kept
+    );
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.put_{shape}(

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from ticker.config import redis_url
 from ticker.config.parts import Name, Strict, address, rule
 from ticker.scalars import Duration, Integer, Text
 
 POSTGRES = ("postgresql", "postgres")
-SCHEMES = ("redis", "rediss", "valkey", "valkeys", *POSTGRES)
+"""The first word of a URL of PostgreSQL; all others are Redis's."""
+
 LONGEST_SCHEMA = 63
 """Characters of a name in PostgreSQL; what comes after them it forgets."""
 
 
-def _scheme(url: str) -> str:
-    return urlsplit(url).scheme
+def _is_postgres(url: str) -> bool:
+    return url.partition("://")[0] in POSTGRES
 
 
 def _url(value: str) -> str:
-    scheme = _scheme(address(value))
-    if scheme not in SCHEMES:
-        raise rule(f"expected a URL that begins with {'://, '.join(SCHEMES)}://")
-    if scheme in POSTGRES and find_spec("asyncpg") is None:
-        raise rule("needs a library: pip install asyncpg")
+    if _is_postgres(value):
+        if "#" in address(value):
+            raise rule("expected no # in it; in a password it is written as %23")
+        if find_spec("asyncpg") is None:
+            raise rule("needs a library: pip install asyncpg")
+        return value
+    try:
+        redis_url.parse(value)
+    except ValueError as error:
+        raise rule(str(error)) from None
     return value
 
 
@@ -45,12 +52,19 @@ class Bus(Strict):
     @field_validator("prefix")
     @classmethod
     def _fits(cls, value: str, info: ValidationInfo) -> str:
-        url = info.data.get("url")
-        if url is not None and _scheme(url) in POSTGRES and len(value) > LONGEST_SCHEMA:
+        if _is_postgres(info.data.get("url", "")) and len(value) > LONGEST_SCHEMA:
             raise rule(f"expected at most {LONGEST_SCHEMA} characters, on PostgreSQL")
         return value
 
     @property
     def is_postgres(self) -> bool:
         """Whether the server is a PostgreSQL."""
-        return _scheme(self.url) in POSTGRES
+        return _is_postgres(self.url)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The passwords of the URL, as they stand there and as they are."""
+        parts = urlsplit(self.url)
+        login = parts.netloc.rpartition("@")[0].partition(":")[2]
+        query = (value for name, value in parse_qsl(parts.query) if name.endswith("password"))
+        return {login, unquote(login), *query} - {""}
