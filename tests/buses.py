@@ -20,7 +20,7 @@ import pytest
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
-from tests.tools import postgres_libraries, postgres_tool, tool
+from tests.tools import libraries, postgres_tool, tool
 from ticker.bus import Bus
 from ticker.bus.connect import connect
 from ticker.bus.memory import MemoryBus
@@ -48,6 +48,7 @@ class Redis:
         quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place]
         self.process = subprocess.Popen(
             [self._program, "--port", port, *quiet, *self._options],
+            env={**os.environ, **libraries(self._program)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -202,7 +203,7 @@ class Postgres:
         return subprocess.run(
             self._command(program, *arguments),
             cwd=self._home,
-            env={**os.environ, **postgres_libraries()},
+            env={**os.environ, **libraries(postgres_tool("postgres"))},
             capture_output=True,
             text=True,
             timeout=60,
@@ -217,7 +218,7 @@ class Postgres:
             self.process = subprocess.Popen(
                 self._command("postgres", *(f"--{k}={v}" for k, v in settings.items())),
                 cwd=self._home,
-                env={**os.environ, **postgres_libraries()},
+                env={**os.environ, **libraries(postgres_tool("postgres"))},
                 stdout=log,
                 stderr=log,
             )

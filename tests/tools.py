@@ -35,15 +35,18 @@ def postgres_tool(name: str) -> str:
     return str(found[-1]) if found else tool(name)
 
 
-def postgres_libraries() -> dict[str, str]:
-    """Return the environment in which a server that is only unpacked finds its libraries."""
-    found = sorted((UNPACKED / "postgresql" / "usr/lib").glob("*-linux-*"))
-    return {"LD_LIBRARY_PATH": str(found[0])} if found else {}
-
-
 def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def libraries(program: str) -> dict[str, str]:
+    """Return the environment in which an unpacked program finds what was unpacked with it."""
+    if UNPACKED not in Path(program).parents:
+        return {}
+    package = UNPACKED / Path(program).relative_to(UNPACKED).parts[0]
+    found = sorted(package.glob("usr/lib/*-linux-*"))
+    return {"LD_LIBRARY_PATH": str(found[0])} if found else {}
 
 
 @contextmanager
