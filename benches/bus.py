@@ -1,8 +1,8 @@
 """How long an entry is under way over each bus: `python -m benches.bus`.
 
 One connection publishes, another reads, both in this process: what is measured is the bus and its
-library. Redis keeps nothing on disk; on PostgreSQL everything is there before anybody sees it, where
-it is not told otherwise.
+library. Redis keeps nothing on disk; PostgreSQL keeps all of it there before anybody sees it,
+unless it is told not to wait.
 """
 
 from __future__ import annotations
