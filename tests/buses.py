@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
+from redis import Redis as Client
 
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
@@ -44,15 +45,18 @@ class Redis:
 
     def start(self) -> None:
         """Start it, with what it saved when it ended before, if its options say so."""
-        port, place = str(self.port), str(self._directory)
-        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place]
         self.process = subprocess.Popen(
-            [self._program, "--port", port, *quiet, *self._options],
+            [self._program, *self._arguments()],
             env={**os.environ, **libraries(self._program)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         until(self._answers, what="the bus's start")
+
+    def _arguments(self) -> list[str]:
+        port, place = str(self.port), str(self._directory)
+        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        return ["--port", port, "--dir", place, *quiet, *self._options]
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the bus has ended"
@@ -60,6 +64,12 @@ class Redis:
             link.sendall(b"PING\r\n")
             return link.recv(100).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    def tell(self, *command: str | int) -> Any:
+        """Have it do something, as somebody who may do everything."""
+        with Client(port=self.port, protocol=2, decode_responses=True) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -84,6 +94,23 @@ def redis(
     finally:
         if hasattr(server, "process"):
             server.kill()
+
+
+class Sentinel(Redis):
+    """A Sentinel that knows a server as `boards`."""
+
+    def __init__(self, directory: Path, watched: Redis) -> None:
+        super().__init__(directory)
+        self._config = directory / "sentinel.conf"
+        self._config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor boards 127.0.0.1 {watched.port} 1\n"
+            "sentinel down-after-milliseconds boards 400\n"
+            "sentinel failover-timeout boards 3000\n"
+        )
+
+    def _arguments(self) -> list[str]:
+        return [str(self._config), "--sentinel"]
 
 
 class Member:
@@ -226,9 +253,9 @@ class Postgres:
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self._home / "log").read_text()
-        status = self._data / "postmaster.pid"
         with suppress(OSError):
-            return status.read_text().splitlines()[-1].strip() in {"ready", "standby"}
+            lines = (self._data / "postmaster.pid").read_text().split()
+            return lines[:1] == [str(self.process.pid)] and lines[-1] in {"ready", "standby"}
         return False
 
     def kill(self) -> None:

@@ -620,8 +620,8 @@ def everything(bus: Bus, term: str) -> dict[str, Callable[[], Awaitable[object]]
     return {
         "beat": lambda: bus.beat(beat("p", term)),
         "resign": lambda: bus.resign(term),
-        "publish": lambda: bus.publish(term, NEW),
         "forget": lambda: bus.forget(term, ["b"]),
+        "publish": lambda: bus.publish(term, NEW),
         "load": lambda: bus.load("b"),
         "read": lambda: bus.read({"b": "0"}, 0.1),
         "latest": bus.latest,

@@ -114,7 +114,9 @@ class Links:
         for host in list(self._hosts):
             try:
                 async with asyncio.timeout(self._share):
-                    return await self._ask_sentinel(host)
+                    found = await self._ask_sentinel(host)
+                await self.moved(*found)
+                return found  # noqa: TRY300 - the rest of the loop is for those that do not know
             except (RedisError, OSError) as error:  # a TimeoutError is an OSError
                 said = str(error) or said
                 self._rotate()

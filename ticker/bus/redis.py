@@ -51,6 +51,7 @@ PUBLISH_MOST = 8
 WORDS = {
     "LOADING": "the server is still reading its data",
     "MISCONF": "the server takes nothing: it cannot write to its disk",
+    "NOAUTH": "the server wants a name and a password",
     "NOREPLICAS": "the server takes nothing: it has too few replicas",
     "OOM": "the server takes nothing: it is out of memory",
     "READONLY": "the server takes nothing: it is a replica",
@@ -382,6 +383,8 @@ class RedisBus:
 def _in_words(error: Exception) -> str:
     said = one_line(str(error)).partition(" script: ")[0]
     code = getattr(error, "status_code", None) or said.partition(" ")[0]
+    if "unauthenticated" in said:  # what is long is refused before it is read
+        code = "NOAUTH"
     return WORDS.get(code, said or type(error).__name__)
 
 
