@@ -23,6 +23,9 @@ SECRETS = ("password", "sentinel_password")
 OPTIONS = ("db", "username", *SECRETS, "sentinel_username", *FILES, *CHOICES)
 """What may stand in the query, as redis-py has it."""
 
+HINT = "; in a password / is written as %2F, : as %3A, @ as %40 and [ as %5B"
+PORT_EXPECTED = f"expected a port from 1 to 65535, or none{HINT}"
+
 Address = tuple[str, int]
 
 
@@ -47,15 +50,18 @@ class Servers:
 
 def parse(url: str) -> Servers:
     """Return what a URL names; raise ValueError with what was expected, without any part of it."""
-    parts = urlsplit(url)
+    if "#" in url:
+        raise ValueError("expected no # in it; in a password it is written as %23")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(PORT_EXPECTED) from None
     word, _, kind = parts.scheme.partition("+")
     if word not in SCHEMES or kind not in (ONE, SENTINEL, CLUSTER) or (word == SOCKET and kind):
         raise ValueError(
             f"expected a URL that begins with {', '.join(SCHEMES)} or postgresql and ://;"
             " where there are several servers with redis+sentinel or redis+cluster"
         )
-    if parts.fragment or "#" in url:
-        raise ValueError("expected no # in it; in a password it is written as %23")
     options = _options(parts, secure=word in SECURE)
     login, at, hosts = parts.netloc.rpartition("@")
     username, colon, password = map(unquote, login.partition(":"))
@@ -64,6 +70,8 @@ def parse(url: str) -> Servers:
     where = [unquote(part) for part in parts.path.split("/")[1:] if part]
     service = where.pop(0) if kind == SENTINEL and where else ""
     path = unquote(parts.path) if word == SOCKET else ""
+    if word == SOCKET and not path:
+        raise ValueError("expected the path of a socket behind three slashes")
     return Servers(
         kind,
         _hosts(hosts, kind, path),
@@ -107,16 +115,15 @@ def _hosts(text: str, kind: str, path: str) -> tuple[Address, ...]:
 
 
 def _host(text: str, usual: int) -> Address:
-    hint = "; in a password / is written as %2F, : as %3A and @ as %40"
     try:
         parts = urlsplit(f"//{text}")
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(f"expected a port from 1 to 65535, or none{hint}")
+        raise ValueError(PORT_EXPECTED)
     if not parts.hostname:
-        raise ValueError(f"expected a host behind ://{hint}")
+        raise ValueError(f"expected a host behind ://{HINT}")
     return unquote(parts.hostname), port or usual
 
 
