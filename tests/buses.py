@@ -29,6 +29,9 @@ from ticker.config import Bus as Settings
 
 POSTGRES_PASSWORD = "a-secret-of-tests"
 
+START = 4 * PATIENCE
+"""Longest wait for a start, in seconds: several at once on a machine that has other work to do."""
+
 
 class Redis:
     """A Redis or Valkey of the test's own, which can be ended and started again."""
@@ -182,7 +185,7 @@ def members(config: Path, count: int, *arguments: str) -> Iterator[list[Member]]
     running = [Member(config, *arguments) for _ in range(count)]
     try:
         for member in running:
-            until(lambda m=member: m.ready, what="a member's start")  # type: ignore[misc]
+            until(lambda m=member: m.ready, what="a member's start", patience=START)  # type: ignore[misc]
         yield running
     finally:
         for member in running:
@@ -249,7 +252,7 @@ class Postgres:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers, what="the bus's start")
+        until(self._answers, what="the bus's start", patience=START)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self._home / "log").read_text()
