@@ -13,7 +13,7 @@ from time import monotonic
 
 import pytest
 
-from tests.buses import PLACES, SERVERS, Place, Redis
+from tests.buses import PLACES, SERVERS, Place, Server
 from tests.support import PATIENCE
 from ticker import bus as seam
 from ticker.bus import (
@@ -50,7 +50,7 @@ def place(
 @pytest.fixture(params=SERVERS)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Redis]:
+) -> Iterator[Server]:
     """Return a server of the test's own, which it may end and stop."""
     with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as found:
         yield found
@@ -673,7 +673,7 @@ async def works(bus: Bus) -> str:
     return pulse.term
 
 
-async def test_a_server_that_is_gone_is_said_so_in_time(server: Redis) -> None:
+async def test_a_server_that_is_gone_is_said_so_in_time(server: Server) -> None:
     """By every method; each works again when the server is back, though it forgot everything."""
     bus = server.bus(lease=0.5)
     term = await works(bus)
@@ -684,7 +684,7 @@ async def test_a_server_that_is_gone_is_said_so_in_time(server: Redis) -> None:
     await bus.close()
 
 
-async def test_a_server_that_does_not_answer_is_said_so_in_time(server: Redis) -> None:
+async def test_a_server_that_does_not_answer_is_said_so_in_time(server: Server) -> None:
     """By every method, whether it has a connection or not; each works again when it answers."""
     bus, fresh = server.bus(lease=0.5), server.bus(lease=0.5)
     term = await works(bus)

@@ -60,7 +60,8 @@ def parse(url: str) -> Servers:
     if word not in SCHEMES or kind not in (ONE, SENTINEL, CLUSTER) or (word == SOCKET and kind):
         raise ValueError(
             f"expected a URL that begins with {', '.join(SCHEMES[:-1])} or {SOCKET} and ://;"
-            " where there are several servers with redis+sentinel or redis+cluster"
+            " where there are several servers with redis+sentinel or redis+cluster;"
+            " of PostgreSQL with postgresql"
         )
     options = _options(parts, secure=word in SECURE)
     login, at, hosts = parts.netloc.rpartition("@")
