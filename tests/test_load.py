@@ -20,8 +20,8 @@ from tests.test_cli import failed_in_one_line, run
 from ticker.errors import TickerError
 from ticker.load import report, verdict
 from ticker.load.histogram import Histogram
+from ticker.load.proof import state_at
 from ticker.load.viewer import apply
-from ticker.load.worker import _state_at
 
 LIVELY = """
 feeds:
@@ -258,7 +258,7 @@ def test_a_state_on_the_way_is_found() -> None:
     ]
 
     def base(seq: int) -> Any:
-        return _state_at(seq, 1, {"A": {"last": 1}}, trail)
+        return state_at(seq, 1, {"A": {"last": 1}}, trail)
 
     assert base(1) == {"A": {"last": 1}}
     assert base(2) == {"A": {"last": 2}}
