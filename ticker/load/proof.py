@@ -48,6 +48,11 @@ class Told:
             if url not in group
         }
 
+    def settled(self) -> bool:
+        """Whether all agree, but for those that had other rows: these never will."""
+        group = self._group()
+        return all(any(self._unlike(url, other) for other in group) for url in self.apart())
+
     def common(self) -> dict[str, dict[Key, Rows]]:
         """Return, of each that agrees with the most, its last states at which another was too."""
         group = self._group()
@@ -67,9 +72,13 @@ class Told:
 
     def _agree(self, one: str, other: str) -> bool:
         """Whether two were seen at the same place, and had the same rows wherever they were."""
+        shared = self._states[one].keys() & self._states[other].keys()
+        return bool(shared) and not self._unlike(one, other)
+
+    def _unlike(self, one: str, other: str) -> bool:
+        """Whether two had different rows at the same place."""
         mine, theirs = self._states[one], self._states[other]
-        shared = mine.keys() & theirs.keys()
-        return bool(shared) and all(mine[key] == theirs[key] for key in shared)
+        return any(mine[key] != theirs[key] for key in mine.keys() & theirs.keys())
 
 
 @dataclass

@@ -276,7 +276,8 @@ class Worker:
                     for viewer in waiting
                     if _is_right(viewer, bases[viewer], common.get(viewer.target.url, {}))
                 }
-                if not common or (not waiting and not told.apart()):
+                open_ = [viewer for viewer in waiting if viewer.target.url in common]
+                if not common or (not open_ and told.settled()):
                     break
         agreed = {url: next(reversed(states)) for url, states in told.common().items()}
         right = len(sampled) - len(waiting)
