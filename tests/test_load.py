@@ -296,6 +296,17 @@ def test_a_lie_of_one_of_two_is_found(one: list[Any], other: list[Any], words: s
     assert words in result.stdout
 
 
+def test_who_hears_nothing_goes_to_another_process() -> None:
+    """A process may be stopped, or cut off, with all its connections in place."""
+    welcome = {"type": "welcome", "protocol": 1, "viewer": "v", "heartbeat": 0.2, "boards": ["b"]}
+    says = [welcome, snapshot(1, 1)]
+    with lying(says, snapshot(1, 1)) as first, lying(says, snapshot(1, 1)) as second:
+        short = ("--viewers", "2", "--ramp", "0", "--duration", "3")
+        result = run("load", first, second, *short, "--assert", "reconnected>=2,lost>=2")
+    assert result.returncode == 0, result.stdout
+    assert "x nothing came for 3 heartbeats" in result.stdout
+
+
 def told(*said: tuple[str, str, int, int]) -> Told:
     """Return what processes a, b and c said: name, epoch, seq and the only value."""
     heard = Told(["a", "b", "c"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import os
 import zlib
 from collections import OrderedDict
@@ -121,6 +122,7 @@ class LoadViewer(asyncio.Protocol):
         self.gone: asyncio.Future[None] = loop.create_future()
         self.paused = False
         self.received = 0
+        self.heartbeat = math.inf  # seconds, as the welcome says; only sampled viewers know
         self.epoch: str = before.epoch if before else ""
         self.seq: int = before.seq if before else -1
         self.rows: Rows = before.rows if before else {}
@@ -333,6 +335,8 @@ class LoadViewer(asyncio.Protocol):
                 self.rows = message["rows"]
                 self.trail = None
                 self._arrive()
+            case "welcome":
+                self.heartbeat = message.get("heartbeat", math.inf)
             case "status":
                 self._answered()
                 self._arrive()

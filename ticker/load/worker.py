@@ -35,6 +35,10 @@ HIDE_SECONDS = 4.0
 CONVERGE_SECONDS = 15.0
 RETURN_SECONDS = (0.0, 1.0)
 """When a viewer comes back that did not want to go; at random, as pages do."""
+SILENT_BEATS = 3
+"""Heartbeats without a word after which a viewer takes its process for dead, as the page does."""
+CONNECT_SECONDS, CONNECT_SECONDS_OF_SEVERAL = 30.0, 10.0
+"""How long a viewer waits for its connection: less where there is another process to go to."""
 SETTLE_SECONDS = 5.0
 """How long is waited at the end for viewers that are between two connections."""
 ASK_SECONDS, ASK_EVERY = 5.0, 0.3
@@ -160,8 +164,7 @@ class Worker:
         plan = self._plan
         flaps = self._random.expovariate(1 / FLAP_SECONDS) if plan.profile == "flappy" else math.inf
         moves = self._random.expovariate(plan.move) if plan.move else math.inf
-        leaves = min(flaps, moves)
-        await asyncio.wait([viewer.gone], timeout=leaves if leaves < math.inf else None)
+        await self._hear(viewer, min(flaps, moves))
         if viewer.gone.done() or self._calm.is_set():
             await viewer.gone
             return False
@@ -173,6 +176,19 @@ class Worker:
             viewer.transport.abort()
         await viewer.gone
         return moves < flaps
+
+    async def _hear(self, viewer: LoadViewer, seconds: float) -> None:
+        """Wait for so long at most; end a connection from which nothing comes."""
+        until = monotonic() + seconds
+        while not viewer.gone.done() and (left := until - monotonic()) > 0:
+            received, silence = viewer.received, SILENT_BEATS * viewer.heartbeat
+            wait = min(left, silence)
+            await asyncio.wait([viewer.gone], timeout=wait if wait < math.inf else None)
+            silent = silence < left and viewer.received == received
+            if silent and viewer.transport.is_reading() and not viewer.gone.done():
+                self._counts.word(f"nothing came for {SILENT_BEATS} heartbeats")
+                viewer.transport.abort()
+                await viewer.gone
 
     async def _connect(
         self, number: int, target: Target, before: LoadViewer | None
@@ -192,7 +208,10 @@ class Worker:
                 if local:
                     raw.bind(local)
                 loop = asyncio.get_running_loop()
-                async with asyncio.timeout(30):
+                several = len(self._plan.targets) > 1
+                async with asyncio.timeout(
+                    CONNECT_SECONDS_OF_SEVERAL if several else CONNECT_SECONDS
+                ):
                     await loop.sock_connect(raw, (target.host, target.port))
                     _, viewer = await loop.create_connection(
                         lambda: LoadViewer(
