@@ -11,13 +11,15 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any
 
 import orjson
 
+from ticker import keep
 from ticker.bus import (
     NEWS,
     Beat,
@@ -51,6 +53,9 @@ SILENT_SECONDS = 1.0
 
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
+
+DECLINED_SECONDS = 60.0
+"""Longest time for which a process that could not become the poller does not want to."""
 
 STATE_BYTES = 64_000
 """A state is kept anew when entries of more than this, and of more than it, came after it."""
@@ -89,8 +94,12 @@ class Cluster:
         self.settings = settings
         self.pulse: Pulse | None = None
         """What the last good beat learned."""
+        self.prepare: Callable[[], Awaitable[None]] = _prepared
+        """Called before this process becomes the poller: boards are where the bus is."""
         self.on_lead: Callable[[], None] = _nothing
-        """Called when this process becomes the poller: boards are where the bus is."""
+        """Called when this process becomes the poller."""
+        self.on_refill: Callable[[], None] = _nothing
+        """Called when the bus has forgotten what this process, the poller, had told it."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
         self.terms = 0
@@ -107,6 +116,8 @@ class Cluster:
         self._heard_at = monotonic()
         self._well_since: float | None = None
         self._trouble: str | None = "not connected yet"
+        self._refusals = 0  # how often this process could not become the poller, in a row
+        self._shy_until = 0.0  # until when it does not want to, of the monotonic clock
         self._behind: dict[str, float] = {}  # boards behind the bus, and since when
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
@@ -117,6 +128,11 @@ class Cluster:
     def leads(self) -> bool:
         """Whether this process is the poller, as far as it can know."""
         return self._ready and bool(self._term) and monotonic() < self._until
+
+    @property
+    def term(self) -> str:
+        """The term of this process while it is the poller, else empty."""
+        return self._term if self.leads else ""
 
     @property
     def why(self) -> str | None:
@@ -218,6 +234,8 @@ class Cluster:
         """
         if self._hub.draining or (self.why is not None and not held):
             return False
+        if now < self._shy_until:
+            return False
         patient = self._well_since is not None and now - self._well_since > self.settings.lease
         return held or patient or not self._known
 
@@ -299,26 +317,39 @@ class Cluster:
             self._begun.clear()
             for live in list(self._boards.values()):
                 await self._settle_board(live, forgets=forgets)
+            if not goes_on:
+                await self.prepare()
             self._memory = pulse.memory
             self._ready = True
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
+                self.on_refill()
                 return
             self.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
             self.on_lead()
+            self._refusals = 0
         except Fenced:
             self._step_down("another process took over")
         except BusError as error:
             log.warning("cannot become the poller: %s", error)
-            self._step_down("the boards could not be settled")
+            await self._decline()
         except Exception:
             log.exception("cannot become the poller")
-            self._step_down("the boards could not be settled")
+            await self._decline()
+
+    async def _decline(self) -> None:
+        """Leave the polling to another process, and do not want it for a while."""
+        term = self._term
+        wait = min(DECLINED_SECONDS, self.settings.lease * 2**self._refusals)
+        self._refusals = min(self._refusals + 1, 10)
+        self._shy_until = monotonic() + random.uniform(wait, 2 * wait)  # noqa: S311 - no secret
+        self._step_down("the feeds could not be taken over")
+        with suppress(BusError):
+            await self.bus.resign(term)
 
     async def _settle_board(self, live: LiveBoard, *, forgets: bool) -> None:
-        stored = await self.bus.load(live.name)
-        self._adopt(live, stored)
+        stored = await self._load(live)
         at = stored.position
         if at is not None and at == Position(live.epoch, live.seq) and not forgets:
             sizes = sum(map(len, stored.entries))
@@ -365,9 +396,8 @@ class Cluster:
             self._cursors[NEWS] = await self.bus.latest()
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
-                stored = await self.bus.load(name)
+                stored = await self._load(live)
                 self._cursors[name] = stored.cursor
-                self._adopt(live, stored)
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
         try:
@@ -397,7 +427,23 @@ class Cluster:
         elif entry.epoch != live.epoch or entry.seq > live.seq:
             self._reload(live.name)
 
-    def _adopt(self, live: LiveBoard, stored: Stored) -> None:
+    async def _load(self, live: LiveBoard) -> Stored:
+        """Go where the bus has a board, and return what it has."""
+        stored, past = await self.bus.load(live.name), None
+        if live.history is not None and self._is_far(live, stored):
+            past = await keep.past(self.bus, live.name)  # before the entries that come after it
+            stored = await self.bus.load(live.name)
+        self._adopt(live, stored, past)
+        return stored
+
+    def _is_far(self, live: LiveBoard, stored: Stored) -> bool:
+        """Whether the entries that are kept do not lead to where the bus has a board."""
+        at = stored.position
+        if at is None or at.epoch != live.epoch:
+            return at is not None
+        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
+
+    def _adopt(self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None) -> None:
         """Go where the bus has a board, unless that is nowhere or behind what is here."""
         at = stored.position
         if at is None or stored.state is None:
@@ -411,7 +457,7 @@ class Cluster:
                     live.take(entry)
         if at != Position(live.epoch, live.seq):
             another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time())
+            live.restore(stored.state, entries, time(), past)
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
@@ -448,6 +494,10 @@ class Cluster:
         except (BusError, TimeoutError) as error:
             log.debug("the lease was not given back: %s", error)
         await self.bus.close()
+
+
+async def _prepared() -> None:
+    """Do nothing."""
 
 
 def _nothing() -> None:

@@ -60,8 +60,7 @@ class MemoryBus:
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
-        if term != self._term or monotonic() >= self._until:
-            raise Fenced(f"{term} is not the poller's term")
+        self._check(term)
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)
@@ -71,6 +70,10 @@ class MemoryBus:
         self._positions[step.board] = step.after
         if step.state is not None:
             self._states[step.board] = step.state
+
+    def _check(self, term: str) -> None:
+        if term != self._term or monotonic() >= self._until:
+            raise Fenced(f"{term} is not the poller's term")
 
     def _add(self, name: str, data: bytes, kept: int) -> None:
         self._count += 1
@@ -118,9 +121,16 @@ class MemoryBus:
         self._add(NEWS, news, NEWS_KEPT)
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
+        if term:
+            self._check(term)
         kept = dict(await self.get(table))
         for name, value in values.items():
             if value is None:

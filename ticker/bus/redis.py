@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from redis.asyncio import Redis
@@ -102,6 +103,23 @@ return {'ok', redis.call('HGET', KEYS[2], ARGV[2]) or '', redis.call('GET', KEYS
 """
 )
 
+# KEYS lease table
+# ARGV term lasts_ms count_kept key value key value ... key key ...
+_PUT = """
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
+local i = 4
+for _ = 1, tonumber(ARGV[3]) do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  i = i + 2
+end
+while i <= #ARGV do
+  redis.call('HDEL', KEYS[2], ARGV[i])
+  i = i + 1
+end
+if ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return {'ok'}
+"""
+
 # KEYS lease
 # ARGV term
 _RESIGN = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
@@ -122,6 +140,7 @@ class RedisBus:
         self._beat = self._redis.register_script(_BEAT)
         self._publish = self._redis.register_script(_PUBLISH)
         self._load = self._redis.register_script(_LOAD)
+        self._put = self._redis.register_script(_PUT)
         self._resign = self._redis.register_script(_RESIGN)
 
     def _connect(self, patience: float) -> Redis:
@@ -240,20 +259,25 @@ class RedisBus:
             await self._redis.xadd(self._key("news"), {"e": news}, maxlen=NEWS_KEPT)
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
-        key = self._key("table", table)
-        kept = {name: value for name, value in values.items() if value is not None}
+        kept = [(name, value) for name, value in values.items() if value is not None]
         gone = [name for name, value in values.items() if value is None]
-        async with _in_words(), self._redis.pipeline() as pipe:
-            if kept:
-                pipe.hset(key, mapping=kept)
-            if gone:
-                pipe.hdel(key, *gone)
-            if lasts is not None:
-                pipe.pexpire(key, round(lasts * 1000))
-            await pipe.execute()
+        ends = "" if lasts is None else round(lasts * 1000)
+        args: list[Any] = [term, ends, len(kept), *chain.from_iterable(kept), *gone]
+        async with _in_words():
+            (said,) = await self._put(
+                keys=[self._key("lease"), self._key("table", table)],
+                args=args,
+            )
+        if said == b"fenced":
+            raise Fenced(f"{term} is not the poller's term")
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""
