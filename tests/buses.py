@@ -140,7 +140,11 @@ def members(config: Path, count: int, *arguments: str) -> Iterator[list[Member]]
     running = [Member(config, *arguments) for _ in range(count)]
     try:
         for member in running:
-            until(lambda m=member: m.ready, what="a member's start")  # type: ignore[misc]
+            until(
+                lambda m=member: m.ready,  # type: ignore[misc]
+                what="a member's start",
+                patience=PATIENCE + 5 * count,
+            )
         yield running
     finally:
         for member in running:

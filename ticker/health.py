@@ -52,11 +52,11 @@ class Health:
         self.quality, self.why = known.quality, known.why
         self.since = None if known.since is None else known.since / 1000
         last = None if known.at is None else known.at / 1000
-        bad = known.quality in {Quality.STALE, Quality.DOWN}
-        if bad and known.since is not None:  # that it failed is all there is to know
-            self.record = self.record.failed(self.since or now, known.why or "")
         if "record" in memory:
             self.record = Record(**memory["record"])
+        bad = known.quality in {Quality.STALE, Quality.DOWN}
+        if bad and self.since is not None and not self.record.failures:  # this is newer
+            self.record = self.record.failed(self.since, known.why or "")
         last = max(filter(None, (last, self.record.last_success)), default=None)
         if last is not None:  # by the clock of the other: what is to come is no success
             self.record = replace(self.record, last_success=min(last, now))

@@ -197,7 +197,7 @@ class Keeper:
 
     async def ask(self, name: str, every: float, at: float, wait: float = 0.0) -> None:
         """Keep that the source of a feed is asked ``at``, and left alone for ``wait`` after it."""
-        told = orjson.dumps({"at": at, "wait": wait, "every": every})
+        told = orjson.dumps({"at": at, "wait": wait, "every": float(every)})
         self._asked.add(name)
         try:
             await self._bus.put(ASKED, {name: told}, term=self._poller.term or "nobody")
