@@ -15,6 +15,7 @@ from tests.support import PATIENCE, settings, source
 from ticker import keep, runtime
 from ticker.bus import Beat, BusError, Fenced, Pulse, Step, Stored
 from ticker.bus.memory import MemoryBus
+from ticker.feeds.make import make
 from ticker.runtime import Ticker
 
 LEASE = 0.4
@@ -384,15 +385,14 @@ async def test_whoever_cannot_take_over_leaves_it_to_others(
 ) -> None:
     """It says so, gives the lease back, and does not want it again at once."""
     makes: list[object] = []
-    real = runtime.make
 
     def fails(feed: Any) -> Any:
         makes.append(feed)
         if len(makes) == 1:
             raise OSError("no such file")
-        return real(feed)
+        return make(feed)
 
-    monkeypatch.setattr(runtime, "make", fails)
+    monkeypatch.setattr("ticker.runtime.make", fails)
     async with members.start(QUOTES) as first:
         await come(lambda: makes)
         assert first.cluster is not None
