@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,16 @@ def redis(
 class Member:
     """``ticker serve`` as a process of its own, one of several on a bus."""
 
-    def __init__(self, config: Path, *arguments: str) -> None:
-        self.port = free_port()
+    def __init__(
+        self, config: Path, *arguments: str, port: int = 0, within: Sequence[str] = (), **env: str
+    ) -> None:
+        """``within`` begins the command: a program that runs it elsewhere."""
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (config.parent / f"log-{self.port}").open("ab")
         self.process = subprocess.Popen(
             [
+                *within,
                 sys.executable,
                 "-m",
                 "ticker",
@@ -92,7 +96,7 @@ class Member:
             ],
             stdout=self._log,
             stderr=self._log,
-            env=os.environ,
+            env={**os.environ, **env},
         )
 
     @property

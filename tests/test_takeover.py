@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.illness import ForgetfulBus, IllLink
 from tests.support import PATIENCE, settings, source
 from ticker import keep, runtime
-from ticker.bus import Beat, BusError, Fenced, Pulse, Step, Stored
+from ticker.bus import Fenced
 from ticker.bus.memory import MemoryBus
 from ticker.feeds.make import make
 from ticker.runtime import Ticker
@@ -21,57 +22,12 @@ from ticker.runtime import Ticker
 LEASE = 0.4
 
 
-class Link:
-    """A process's way to a bus, which can be cut."""
-
-    def __init__(self, bus: MemoryBus) -> None:
-        self.bus, self.cut = bus, False
-
-    @property
-    def _far(self) -> MemoryBus:
-        if self.cut:
-            raise BusError("cut")
-        return self.bus
-
-    async def beat(self, beat: Beat) -> Pulse:
-        return await self._far.beat(beat)
-
-    async def resign(self, term: str) -> None:
-        await self._far.resign(term)
-
-    async def publish(self, term: str, step: Step) -> None:
-        await self._far.publish(term, step)
-
-    async def load(self, board: str) -> Stored:
-        return await self._far.load(board)
-
-    async def read(
-        self, cursors: Mapping[str, str], wait: float
-    ) -> Mapping[str, Sequence[tuple[str, bytes]]]:
-        return await self._far.read(cursors, min(wait, 0.05))
-
-    async def latest(self) -> str:
-        return await self._far.latest()
-
-    async def say(self, news: bytes) -> None:
-        await self._far.say(news)
-
-    async def put(self, table: str, values: Any, lasts: Any = None, *, term: str = "") -> None:
-        await self._far.put(table, values, lasts, term=term)
-
-    async def get(self, table: str) -> Mapping[str, bytes]:
-        return await self._far.get(table)
-
-    async def close(self) -> None:
-        """Hold nothing."""
-
-
 class Members:
     """Processes, each a Ticker of its own, that share a bus in this one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.bus = MemoryBus()
-        self.links: list[Link] = []
+        self.bus = ForgetfulBus()
+        self.links: list[IllLink] = []
         monkeypatch.setattr(runtime, "connect", self._connect)
         monkeypatch.setattr(keep, "KEEP_SECONDS", 0.05)
 
@@ -79,8 +35,8 @@ class Members:
         """Return what is kept on the bus, empty when there is nothing."""
         return self.bus._tables.get(table, {}).get(key, b"")
 
-    def _connect(self, _: object) -> Link:
-        self.links.append(Link(self.bus))
+    def _connect(self, _: object) -> IllLink:
+        self.links.append(IllLink(self.bus))
         return self.links[-1]
 
     @asynccontextmanager
@@ -97,7 +53,7 @@ class Members:
         """Let a process be heard of no more: nothing that it does from now on counts."""
         assert ticker.cluster is not None
         link = ticker.cluster.bus
-        assert isinstance(link, Link)
+        assert isinstance(link, IllLink)
         link.cut = True
         # stopped as by a signal: it does not even know
         ticker.schedule.stop()

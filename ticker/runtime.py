@@ -260,23 +260,28 @@ class Ticker:
         task.add_done_callback(self._errands.discard)
 
     def _tick(self, name: str) -> Tick:
-        return lambda: self._ask(name)
+        return lambda: self._read(name)
 
-    async def _ask(self, name: str) -> float | None:
-        """Read a feed, if that is for this process, and let the others know when it was."""
-        keeper = self.keeper
-        if keeper is None or name not in self.producer.names:
+    async def _read(self, name: str) -> float | None:
+        """Read a feed, unless another process does by now; let others know when it was."""
+        if self.cluster is None or self.keeper is None:
             return await self.producer.tick(name)
+        await self.cluster.certain()
+        if not self._reads_feed(name):
+            return None
         every, at = self.producer.every(name), time()
         polls = self.settings.feeds[name].kind == "poll"
         if polls:
-            await keeper.ask(name, every, at)
-        if not self.reads or name not in self.producer.names:
-            return None
+            await self.keeper.ask(name, every, at)
+            if not self._reads_feed(name):
+                return None
         wait = await self.producer.tick(name)
         if wait and polls:
-            await keeper.ask(name, every, at, time() - at + wait)
+            await self.keeper.ask(name, every, at, time() - at + wait)
         return wait
+
+    def _reads_feed(self, name: str) -> bool:
+        return self.reads and name in self.producer.names
 
     def feeds(self) -> dict[str, Any]:
         """Return the health of every feed, as ``/api/feeds`` says it."""

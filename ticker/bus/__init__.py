@@ -32,11 +32,15 @@ class BusError(TickerError):
     """The bus cannot do what it was asked to, now; in words."""
 
 
-class Fenced(BusError):
-    """Somebody who is not, or not any more, the poller wanted to publish."""
+class Untaken(BusError):
+    """What was asked for has certainly not been done, and will not be: no answer was lost."""
 
 
-class Elsewhere(BusError):
+class Fenced(Untaken):
+    """Somebody who is not, or not any more, the poller wanted to publish, or not in this memory."""
+
+
+class Elsewhere(Untaken):
     """The board is not where an entry leads on from."""
 
 
@@ -57,6 +61,10 @@ class Position:
     def __str__(self) -> str:
         return f"{self.epoch} {self.seq}"
 
+    def reaches(self, other: Position) -> bool:
+        """Whether it is where ``other`` is, or further on the same line."""
+        return self.epoch == other.epoch and self.seq >= other.seq
+
     @classmethod
     def parse(cls, text: str) -> Position:
         """Return what was written."""
@@ -69,7 +77,9 @@ class Step:
     """An entry that leads a board from ``before`` to ``after``.
 
     Without ``before`` a new line begins, wherever the board is: what was kept is forgotten.
-    ``state`` is the board's before the entry, where it is to be kept; a new line needs one.
+    ``state`` is the board's before the entry, where it is to be kept; a new line needs one. A bus
+    with another ``memory`` than the one that is meant does not take it: before anything is added
+    there, its poller has to find out what is forgotten.
     """
 
     board: str
@@ -77,6 +87,7 @@ class Step:
     after: Position
     entry: bytes
     state: bytes | None = None
+    memory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,8 @@ class Beat:
     """What a process says of itself again and again.
 
     ``card`` is what others may know of it, ``term`` its own if it is the poller, else empty.
-    ``takes`` says that it becomes the poller if there is none; times are in seconds.
+    ``takes`` says that it becomes the poller if there is none, and if the bus still has the
+    ``memory`` that the process knows (or none is known); times are in seconds.
     """
 
     member: str
@@ -124,10 +136,21 @@ class Beat:
     takes: bool
     lease: float
     settled: str = ""
+    memory: str = ""
+
+    def may_take(self, memory: str) -> bool:
+        """Whether it becomes the poller of a bus with this memory, where there is none.
+
+        After the memory has changed, who was the poller comes first: it alone knows all of it.
+        """
+        return self.takes and (bool(self.term) or self.memory in ("", memory))
 
 
 class Bus(Protocol):
-    """The seam. Every method raises BusError when the bus cannot do it, in bounded time."""
+    """The seam. Every method raises BusError when the bus cannot do it, in bounded time.
+
+    It is Untaken where nothing was done for certain; otherwise that is not known.
+    """
 
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a process lives, renew or take the lease; learn how everything is."""

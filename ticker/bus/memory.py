@@ -26,6 +26,7 @@ class MemoryBus:
 
     def __init__(self, kept: int = 1_000) -> None:
         self._kept = kept
+        self.memory = "here"
         self._term, self._until, self._terms = "", 0.0, 0
         self._settled = ""
         self._cards: dict[str, tuple[float, bytes]] = {}
@@ -45,13 +46,13 @@ class MemoryBus:
         if self._term and self._term == beat.term:
             self._until = now + beat.lease
             self._settled = beat.settled or self._settled
-        elif not self._term and beat.takes:
+        elif not self._term and beat.may_take(self.memory):
             self._terms += 1
             self._term, self._until = f"{self._terms}:{beat.member}", now + beat.lease
         self._cards[beat.member] = now, beat.card
         self._cards = {m: c for m, c in self._cards.items() if now - c[0] <= MEMBER_SECONDS}
         cards = {member: card for member, (_, card) in self._cards.items()}
-        return Pulse(self._term, "here", self._settled, dict(self._positions), cards)
+        return Pulse(self._term, self.memory, self._settled, dict(self._positions), cards)
 
     async def resign(self, term: str) -> None:
         """Give the lease back, if ``term`` still has it."""
@@ -61,6 +62,8 @@ class MemoryBus:
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
         self._check(term)
+        if step.memory not in ("", self.memory):
+            raise Fenced(f"the memory is {self.memory}, not {step.memory}")
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)

@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from ticker.bus import (
     MEMBER_SECONDS,
@@ -30,6 +30,7 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
 from ticker.errors import one_line
 
@@ -42,16 +43,20 @@ if written and written ~= ARGV[1] then return {'protocol', written} end
 if not written then redis.call('HSET', KEYS[1], 'protocol', ARGV[1]) end
 """
 
+# who was restarted or promoted has another run id; nothing of it is stored or replicated
+_MEMORY = "local memory = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
+
 # KEYS info lease terms members positions
-# ARGV protocol member card term takes lease_ms settled forget_ms
+# ARGV protocol member card term takes lease_ms settled forget_ms memory
 _BEAT = (
     _CHECK
+    + _MEMORY
     + """
 local term = redis.call('GET', KEYS[2])
 if term and term == ARGV[4] then
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
   if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'settled', ARGV[7]) end
-elseif not term and ARGV[5] == '1' then
+elseif not term and ARGV[5] == '1' and (ARGV[4] ~= '' or ARGV[9] == '' or ARGV[9] == memory) then
   term = redis.call('INCR', KEYS[3]) .. ':' .. ARGV[2]
   redis.call('SET', KEYS[2], term, 'PX', ARGV[6])
 end
@@ -69,20 +74,22 @@ for i = 1, #all, 2 do
     members[#members + 1] = card
   end
 end
-return {'ok', term or '', redis.call('HGET', KEYS[1], 'settled') or '',
+return {'ok', term or '', memory, redis.call('HGET', KEYS[1], 'settled') or '',
   redis.call('HGETALL', KEYS[5]), members}
 """
 )
 
 # KEYS info lease positions entries state
-# ARGV protocol term board before after entry kept state
+# ARGV protocol term board before after entry kept state memory
 _PUBLISH = (
     _CHECK
+    + _MEMORY
     + """
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'fenced', ''} end
+if ARGV[9] ~= '' and ARGV[9] ~= memory then return {'fenced', ''} end
 local at = redis.call('HGET', KEYS[3], ARGV[3]) or ''
 if ARGV[4] == '' then
-  redis.call('DEL', KEYS[4])
+  redis.call('XTRIM', KEYS[4], 'MAXLEN', 0) -- not DEL: places go on rising, whatever the clock
 elseif at ~= ARGV[4] then
   return {'elsewhere', at}
 end
@@ -160,8 +167,7 @@ class RedisBus:
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a process lives, renew or take the lease; learn how everything is."""
         async with _in_words():
-            memory = (await self._redis.info("server"))["run_id"]
-            _, term, settled, positions, members = _checked(
+            _, term, memory, settled, positions, members = _checked(
                 await self._beat(
                     keys=self._keys("info", "lease", "terms", "members", "positions"),
                     args=[
@@ -173,12 +179,13 @@ class RedisBus:
                         round(beat.lease * 1000),
                         beat.settled,
                         round(MEMBER_SECONDS * 1000),
+                        beat.memory,
                     ],
                 )
             )
         found = {name.decode(): Position.parse(at.decode()) for name, at in _pairs(positions)}
         cards = {name.decode(): card for name, card in _pairs(members)}
-        return Pulse(term.decode(), memory, settled.decode(), found, cards)
+        return Pulse(term.decode(), memory.decode(), settled.decode(), found, cards)
 
     async def resign(self, term: str) -> None:
         """Give the lease back, if ``term`` still has it."""
@@ -204,6 +211,7 @@ class RedisBus:
                         step.entry,
                         self._kept,
                         step.state or b"",
+                        step.memory,
                     ],
                 )
             )
@@ -297,10 +305,12 @@ async def _in_words() -> AsyncIterator[None]:
     """Turn what goes wrong into a BusError."""
     try:
         yield
-    except ResponseError as error:
-        raise BusError(one_line(str(error))) from None
+    except (ResponseError, BusyLoadingError) as error:  # an answer
+        raise Untaken(one_line(str(error))) from None
     except (RedisError, OSError) as error:
-        raise BusError(one_line(str(error)) or type(error).__name__) from None
+        why = one_line(str(error)) or type(error).__name__
+        never_sent = "connecting to" in why  # redis-py has no class of its own for that
+        raise (Untaken if never_sent else BusError)(why) from None
 
 
 def _checked(answer: Any) -> Any:
