@@ -10,12 +10,15 @@ from typing import Any
 
 import orjson
 import pytest
+from websockets.asyncio.server import serve
 
+from tests.buses import redis
 from tests.illness import ForgetfulBus, IllLink
 from tests.support import PATIENCE, settings, source
 from ticker import keep, runtime
-from ticker.bus import Fenced
+from ticker.bus import Beat, Fenced
 from ticker.bus.memory import MemoryBus
+from ticker.bus.redis import RedisBus
 from ticker.feeds.make import make
 from ticker.runtime import Ticker
 
@@ -100,6 +103,15 @@ feeds:
   f: {{kind: simulate, every: 20ms, symbols: {{{NAMES}}}}}
 boards:
   b: {{feeds: [f], flush: 20ms, history: 10}}
+"""
+
+
+TWO = """
+feeds:
+  one: {kind: simulate, every: 20ms, symbols: {A: 10, B: 20}}
+  two: {kind: simulate, every: 20ms, symbols: {B: 10, Z: 20}}
+boards:
+  b: {feeds: [one, two], flush: 20ms}
 """
 
 
@@ -387,6 +399,66 @@ async def test_only_the_poller_keeps(members: Members) -> None:
         await come(lambda: leads(only))
         with pytest.raises(Fenced):
             await members.bus.put("feeds", {"f": b"{}"}, term="0:somebody")
+
+
+async def test_what_is_kept_is_refused_in_any_other_term(tmp_path: Path) -> None:
+    """By a Redis, too: in the step in which it is written."""
+    with redis(tmp_path) as server:
+        bus = RedisBus(server.url, "t", patience=PATIENCE, kept=100)
+        try:
+            term = (await bus.beat(Beat("m", b"{}", "", takes=True, lease=60))).term
+            await bus.put("t", {"a": b"1", "b": b"2"}, term=term)
+            await bus.put("t", {"a": None, "c": b"3"}, term=term)
+            for other in "0:m", "9:m", "nobody":
+                with pytest.raises(Fenced):
+                    await bus.put("t", {"b": None, "d": b"4"}, term=other)
+            assert await bus.get("t") == {"b": b"2", "c": b"3"}
+            await bus.resign(term)
+            with pytest.raises(Fenced):
+                await bus.put("t", {"b": None}, term=term)
+        finally:
+            await bus.close()
+
+
+async def test_an_emptied_bus_is_refilled(members: Members) -> None:
+    """By the poller, which goes on: past, claims and memories are there again."""
+    async with members.start(TWO) as only:
+        await come(lambda: leads(only) and rows(only) and flat(members.bus) >= {"A", "Z", ""})
+        members.bus.revert(vars(ForgetfulBus()), memory="another")
+        await come(lambda: flat(members.bus) >= {"A", "Z", ""} and members.kept("feeds", "one"))
+        async with members.start(TWO) as late:
+            await come(lambda: same(only, late))
+            assert past(late) == past(only)
+
+
+async def test_a_stream_is_let_go_and_connected_anew(members: Members) -> None:
+    """One connection at a time; what is said partly is laid over what the other heard."""
+    open_now: list[Any] = []
+
+    async def speak(socket: Any) -> None:
+        open_now.append(socket)
+        await socket.wait_closed()
+        open_now.remove(socket)
+
+    async with serve(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        feed = f"kind: stream, url: 'ws://127.0.0.1:{port}', key: s, fields: {{last: p, name: n}}"
+        config = board(feed)
+        async with members.start(config) as first, members.start(config) as other:
+            await come(lambda: open_now)
+            await open_now[0].send(orjson.dumps({"s": "A", "p": 1, "n": "see"}).decode())
+            await come(lambda: rows(other) and same(first, other))
+            cluster = first.cluster
+            assert cluster is not None
+            cluster._step_down("a test")
+            await come(lambda: leads(other) or leads(first))
+            await come(lambda: len(open_now) == 1)
+            poller = other if leads(other) else first
+            await come(lambda: getattr(poller.producer.feed("one"), "connected", False))
+            await open_now[0].send(orjson.dumps({"s": "A", "p": 2}).decode())
+            await come(lambda: rows(other) == rows(first) == {"A": {"last": 2, "name": "see"}})
+            assert poller.boards["b"].feeds["one"].quality == "live"
+    assert not open_now
 
 
 async def test_what_is_gone_is_kept_no_more(

@@ -279,18 +279,18 @@ class Keeper:
         for symbol in history.touched:
             about.changed.setdefault(symbol, (now, live.seq))
         history.touched.clear()
-        due = list(islice(self._due(live, about, now), len(history) // SHARE + SLICE))
-        for start in range(0, len(due), SLICE):
-            tables: dict[str, Values] = {}
-            for symbol in due[start : start + SLICE]:
-                table = _past_table(live.name, crc32(symbol.encode()) % PARTS)
-                tables.setdefault(table, {})[symbol] = live.packed(symbol)
-                about.changed.pop(symbol, None)
-            for table, values in tables.items():
+        tables: dict[str, list[str]] = {}
+        for symbol in islice(self._due(live, about, now), len(history) // SHARE + SLICE):
+            part = crc32(symbol.encode()) % PARTS
+            tables.setdefault(_past_table(live.name, part), []).append(symbol)
+        for table, symbols in tables.items():
+            for start in range(0, len(symbols), SLICE):
+                values = {s: live.packed(s) for s in symbols[start : start + SLICE]}
+                before = {s: about.changed.pop(s, (now, live.seq)) for s in values}
                 try:
                     await self._bus.put(table, values, term=term)
                 except BusError:
-                    about.changed.update(dict.fromkeys(values, (now, live.seq)))
+                    about.changed = before | about.changed
                     raise
 
     def _due(self, live: LiveBoard, about: _Board, now: float) -> Iterator[str]:
