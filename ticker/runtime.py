@@ -16,6 +16,7 @@ from ticker.access import Access
 from ticker.bus.connect import connect
 from ticker.changes import Change, Changes, compare
 from ticker.cluster import Cluster
+from ticker.config import Feed as FeedSettings
 from ticker.config import Settings
 from ticker.entry import FeedStatus
 from ticker.feeds import Feed
@@ -23,8 +24,9 @@ from ticker.feeds.make import make
 from ticker.headers import POLICY
 from ticker.health import Reloads
 from ticker.hub import Hub
+from ticker.keep import NEVER, Keeper, Kept
 from ticker.lag import LoopLag
-from ticker.live import LiveBoard, Shape
+from ticker.live import UNREAD, LiveBoard, Shape
 from ticker.metrics import Metrics
 from ticker.page import Page, web_directory
 from ticker.producer import Producer
@@ -58,6 +60,8 @@ class Ticker:
         self.schedule = Schedule()
         self.cluster: Cluster | None = None
         """This process among others; None where it is alone."""
+        self.keeper: Keeper | None = None
+        """What it keeps for them; as above."""
         if settings.bus is None:
             self.producer = Producer(self.boards, self.hub, self.schedule.change)
             for name, feed in settings.feeds.items():
@@ -66,9 +70,11 @@ class Ticker:
         else:
             bus = connect(settings.bus)
             self.cluster = Cluster(bus, settings.bus, self.boards, self.hub, self._card)
+            keeper = self.keeper = Keeper(bus, self.boards, self.cluster, settings.bus.kept)
+            self.producer = Producer(self.boards, self.hub, self.schedule.change, keeper.publish)
+            keeper.memories = self.producer.memories
+            self.cluster.prepare, self.cluster.on_refill = keeper.load, keeper.refill
             self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
-            publish = self.cluster.publish
-            self.producer = Producer(self.boards, self.hub, self.schedule.change, publish)
             for live in self.boards.values():
                 live.disown()
         self.lag = LoopLag()
@@ -84,8 +90,9 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
         forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
-        if self.cluster is not None:
+        if self.cluster is not None and self.keeper is not None:
             forever += [self.cluster.beat_forever(), self.cluster.follow_forever()]
+            forever += [self.keeper.keep_forever()]
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
@@ -111,21 +118,42 @@ class Ticker:
 
     def _lead(self) -> None:
         """Read the feeds from now on, going on where another process was."""
-        feeds = self.settings.feeds
-        provided = {name: feed.provides for name, feed in feeds.items()}
+        feeds, kept = self.settings.feeds, self._keeping.take()
         made = {name: make(feed) for name, feed in feeds.items()}
         known: dict[str, FeedStatus] = {}
         for live in self.boards.values():
             known = {**live.feeds, **known}
-            live.inherit(provided)
+            live.inherit(self._provided, kept.claims.get(live.name))
+        for name, feed in feeds.items():
+            self.producer.put(name, feed, made[name])
+        self.producer.connect()
         with self.schedule.at_once():
             for name, feed in feeds.items():
-                self.producer.put(name, feed, made[name], known.get(name))
-                self.schedule.add(name, feed.every, self._tick(name))
-        self.producer.connect()
+                self._resume(name, feed, known.get(name), kept)
+
+    def _resume(self, name: str, feed: FeedSettings, known: FeedStatus | None, kept: Kept) -> None:
+        """Read a feed as soon as it is due, going on where another process was."""
+        asked, every = kept.asked.get(name, NEVER), feed.every
+        try:
+            memory = kept.memory(name)
+            every = self.producer.resume(name, known or UNREAD, memory, asked.every)
+        except Exception:  # what is kept must not keep the feed from being read
+            log.exception("feed '%s' begins anew", name)
+        self.schedule.add(name, every, self._tick(name), last=asked.at, wait=asked.wait)
+
+    @property
+    def _keeping(self) -> Keeper:
+        assert self.keeper is not None, "asked only among others"  # noqa: S101 - tells the type checker
+        return self.keeper
+
+    @property
+    def _provided(self) -> dict[str, set[str]]:
+        """The fields that each feed can fill."""
+        return {name: feed.provides for name, feed in self.settings.feeds.items()}
 
     def _follow(self) -> None:
         """Read the feeds no more: another process does."""
+        self._keeping.end()
         for name in list(self.producer.names):
             self.schedule.remove(name)
             self._run(self.producer.drop(name).close())
@@ -191,6 +219,8 @@ class Ticker:
             self.boards[name] = live
             if self.reads:
                 live.reshape(shape)
+                if self.cluster is not None:
+                    live.provide(self._provided)
             else:
                 live.disown()
                 live.keep(shape)
@@ -233,10 +263,25 @@ class Ticker:
         return lambda: self._read(name)
 
     async def _read(self, name: str) -> float | None:
-        """Read a feed, unless another process does by now."""
-        if self.cluster is not None:
-            await self.cluster.certain()
-        return await self.producer.tick(name) if self.reads else None
+        """Read a feed, unless another process does by now; let others know when it was."""
+        if self.cluster is None or self.keeper is None:
+            return await self.producer.tick(name)
+        await self.cluster.certain()
+        if not self._reads_feed(name):
+            return None
+        every, at = self.producer.every(name), time()
+        polls = self.settings.feeds[name].kind == "poll"
+        if polls:
+            await self.keeper.ask(name, every, at)
+            if not self._reads_feed(name):
+                return None
+        wait = await self.producer.tick(name)
+        if wait and polls:
+            await self.keeper.ask(name, every, at, time() - at + wait)
+        return wait
+
+    def _reads_feed(self, name: str) -> bool:
+        return self.reads and name in self.producer.names
 
     def feeds(self) -> dict[str, Any]:
         """Return the health of every feed, as ``/api/feeds`` says it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from ticker.config import PushFeed as PushSettings
+from ticker.diff import Rows
 from ticker.errors import FeedError, TickerError
 from ticker.feeds import Reading, Silence
 from ticker.feeds.inbox import Inbox
@@ -48,6 +50,14 @@ class PushFeed:
     def adjust(self, settings: PushSettings) -> None:
         """Go on with settings that differ only in when it is looked at, and in who may push."""
         self.settings = settings
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:  # noqa: ARG002 - nothing to tell
+        """Return nothing: all that came is in the rows."""
+        return {}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - as above
+        """Go on with rows that were pushed to another process."""
+        self._inbox.resume(rows)
 
     async def close(self) -> None:
         """Hold nothing."""
