@@ -49,6 +49,9 @@ RETRY_SECONDS = (0.05, 2.0)
 SILENT_SECONDS = 1.0
 """Entries that the bus has and that did not come for so long are fetched over another link."""
 
+MISSED_SECONDS = 3.0
+"""Between two readings; after more than this news may have been missed, however many are kept."""
+
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
@@ -93,8 +96,14 @@ class Cluster:
         """Called when this process becomes the poller: boards are where the bus is."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
+        self.on_look: Callable[[], None] = _nothing
+        """Called when a board looks otherwise than before, because the poller says so."""
+        self.on_missed: Callable[[], None] = _nothing
+        """Called when news may have been missed, and before the first are heard."""
         self.terms = 0
         """How often this process became the poller."""
+        self.unserved: Mapping[str, str] = {}
+        """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
@@ -110,6 +119,8 @@ class Cluster:
         self._behind: dict[str, float] = {}  # boards behind the bus, and since when
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
+        self._read_at = monotonic()
+        self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
     # -- what others ask
 
@@ -117,6 +128,31 @@ class Cluster:
     def leads(self) -> bool:
         """Whether this process is the poller, as far as it can know."""
         return self._ready and bool(self._term) and monotonic() < self._until
+
+    @property
+    def term(self) -> str:
+        """Its own term, if this process is the poller, else empty."""
+        return self._term
+
+    @property
+    def poller(self) -> str:
+        """The id of the process that reads the feeds, as far as is known; empty for none."""
+        return self.pulse.poller if self.pulse is not None else ""
+
+    @property
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """What every process says of itself, by id, as the last good beat had it."""
+        known, cards = self._cards
+        if known is not self.pulse and self.pulse is not None:
+            read = {member: orjson.loads(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in read.items() if not card.get("gone")}
+            self._cards = self.pulse, cards
+        return cards
+
+    @property
+    def age(self) -> float:
+        """How long ago the bus answered a beat, in seconds."""
+        return monotonic() - self._heard_at
 
     @property
     def why(self) -> str | None:
@@ -235,6 +271,7 @@ class Cluster:
         before, self.pulse = self.pulse, pulse
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus has another memory than before")
+            self._cursors.pop(NEWS, None)
             self._reload(*self._cursors)
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
@@ -283,7 +320,7 @@ class Cluster:
         elif self._trouble is None and self.pulse is not None and self.why is not None:
             why = f"bus: {self.why}" if self._behind else None
         for live in self._boards.values():
-            if live.doubt_all(why, time()):
+            if live.doubt_all(why or self.unserved.get(live.name), time()):
                 self._hub.publish(live)
 
     # -- becoming the poller, and ceasing to be
@@ -361,8 +398,11 @@ class Cluster:
                 await asyncio.sleep(longest)
 
     async def _follow(self) -> None:
+        for name in self._cursors.keys() - self._boards.keys() - {NEWS}:
+            del self._cursors[name]  # if it comes back, it is another board
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
+            self._missed()
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
                 stored = await self.bus.load(name)
@@ -377,7 +417,11 @@ class Cluster:
             reading.cancel()
         if reading.cancelled():
             return  # what is to be read is another
-        for name, entries in reading.result().items():
+        found = reading.result()
+        if monotonic() - self._read_at > MISSED_SECONDS:
+            self._missed()
+        self._read_at = monotonic()
+        for name, entries in found.items():
             for cursor, data in entries:
                 if name not in self._cursors:
                     break  # to be loaded
@@ -394,6 +438,8 @@ class Cluster:
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)
+            if entry.look is not None:
+                self.on_look()
         elif entry.epoch != live.epoch or entry.seq > live.seq:
             self._reload(live.name)
 
@@ -409,12 +455,19 @@ class Cluster:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
                     live.take(entry)
+        look = live.look
         if at != Position(live.epoch, live.seq):
             another = at.epoch != live.epoch
             live.restore(stored.state, entries, time())
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
+        if live.look != look:
+            self.on_look()
+
+    def _missed(self) -> None:
+        self._read_at = monotonic()
+        self.on_missed()
 
     def _hear(self, data: bytes) -> None:
         news = orjson.loads(data)
@@ -445,8 +498,12 @@ class Cluster:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
                     await self.bus.resign(self._term)
+            gone = orjson.dumps({"gone": True})  # nobody waits for what it has to say
+            async with asyncio.timeout(self.settings.lease):
+                last = Beat(self.id, gone, term="", takes=False, lease=self.settings.lease)
+                await self.bus.beat(last)
         except (BusError, TimeoutError) as error:
-            log.debug("the lease was not given back: %s", error)
+            log.debug("the bus was not told of the end: %s", error)
         await self.bus.close()
 
 

@@ -80,10 +80,11 @@ class LiveBoard:
         self.doubt: str | None = None
         """Why nothing of the board can be trusted as it says; see `doubt_all`."""
         self._doubted_at = 0
-        self._reported: dict[str, FeedStatus] = {}  # what the next entry tells of feeds
+        self._reported: dict[str, FeedStatus | None] = {}  # what the next entry tells of feeds
         self._told: dict[str, int] = {}  # each feed's last success as the last entry told it
         self._look: Look | None = None  # another look, where one is pending
         self._pending_since = 0.0
+        self._underway = False  # whether an entry is being published
         self.flushes = 0
         self.flush_seconds = 0.0
         self.changes = 0
@@ -113,7 +114,7 @@ class LiveBoard:
     @property
     def quality(self) -> Quality:
         """The worst quality among the feeds."""
-        return reduce(worst, (status.quality for status in self._shown().values()))
+        return reduce(worst, (status.quality for status in self.shown().values()))
 
     def wire(self) -> dict[str, Any]:
         """Return it as ``/api/boards`` lists it."""
@@ -149,7 +150,9 @@ class LiveBoard:
             self.changed.set()  # the rows come next
         reported = self._reported
         tells = any(
-            not status.says_as(self.feeds.get(feed, UNREAD)) or self._is_old(feed, status)
+            status is None
+            or not status.says_as(self.feeds.get(feed, UNREAD))
+            or self._is_old(feed, status)
             for feed, status in reported.items()
         )
         entry = None
@@ -158,12 +161,19 @@ class LiveBoard:
             seq = self.seq + (1 if patch or look is not None else 0)
             at = round(now * 1000) if seq > self.seq else self.at
             entry = Entry(self.name, self.epoch, self.seq, seq, at, patch, reported, look)
+        self._underway = entry is not None
         self.flushes += 1
         self.flush_seconds += monotonic() - began
         return entry
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that feeds have said is published."""
+        return not (self.changed.is_set() or self._underway)
+
     def redo(self, entry: Entry) -> None:
         """Let what was not published be pending again, if it is still ours."""
+        self._underway = False
         if not self.owned:
             return
         self.board.touch(entry.rows)
@@ -195,8 +205,10 @@ class LiveBoard:
         self.keep(shape)
         if before.feeds != shape.feeds:
             self.board.reorder(shape.feeds)
+            gone = dict.fromkeys(self.feeds.keys() - set(shape.feeds))
             self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in shape.feeds}
-            self._reported = {f: s for f, s in self._reported.items() if f in self.feeds}
+            kept = {f: s for f, s in self._reported.items() if s is not None and f in self.feeds}
+            self._reported = kept | gone
             self._tell_status()
             self.changed.set()
         if before.look != shape.look:
@@ -207,11 +219,12 @@ class LiveBoard:
     def inherit(self, provided: Mapping[str, Iterable[str]]) -> None:
         """Go on reading feeds that another process has read, each of which can fill some fields."""
         self.owned = True
+        gone = dict.fromkeys(self.feeds.keys() - set(self.shape.feeds))
         self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in self.shape.feeds}
         self.board.reorder(self.shape.feeds)
         fields = {f: frozenset(provided[f]) for f in self.feeds}
         self.board.inherit({f: (fields[f], status.quality) for f, status in self.feeds.items()})
-        self._reported, self._told, self._look = dict(self.feeds), {}, None
+        self._reported, self._told, self._look = {**self.feeds, **gone}, {}, None
         if self.look != self.shape.look:
             self._look = self.shape.look
         self.changed.set()
@@ -228,6 +241,7 @@ class LiveBoard:
         """Go where ``entry`` leads; return False when it does not lead on from here."""
         if entry.epoch != self.epoch or entry.prev != self.seq:
             return False
+        self._underway = False
         if entry.look is not None:
             self.look = entry.look
             self.board.renew()
@@ -239,7 +253,13 @@ class LiveBoard:
             self._moved(entry)
         return True
 
-    def _hear(self, feed: str, status: FeedStatus) -> None:
+    def _hear(self, feed: str, status: FeedStatus | None) -> None:
+        if status is None:
+            if self.owned and feed in self.shape.feeds:
+                return  # it is back meanwhile
+            if self.feeds.pop(feed, None) is not None:
+                self._tell_status()
+            return
         before = self.feeds.get(feed, UNREAD)
         self.feeds[feed] = status
         self._told[feed] = status.at or 0
@@ -275,7 +295,9 @@ class LiveBoard:
                 diffs.append(Diff(entry.prev, entry.seq, entry.rows))
             if entry.seq > whole.seq:
                 self.look, self.at = entry.look or self.look, entry.at
-            feeds |= entry.feeds
+            feeds |= {name: status for name, status in entry.feeds.items() if status is not None}
+            for name in [name for name, status in entry.feeds.items() if status is None]:
+                feeds.pop(name, None)
         self.board.restore(whole, diffs, now)
         self.feeds = feeds
         self._published = self._snapshot = None
@@ -371,7 +393,7 @@ class LiveBoard:
             case Snapshot():
                 return self.snapshot()
 
-    def _shown(self) -> dict[str, FeedStatus]:
+    def shown(self) -> dict[str, FeedStatus]:
         """Return the status of the feeds as viewers are to know it."""
         if self.doubt is None:
             return self.feeds
@@ -379,4 +401,4 @@ class LiveBoard:
         return {feed: status.doubted(self.doubt, at) for feed, status in self.feeds.items()}
 
     def _statuses(self) -> dict[str, Any]:
-        return {feed: status.wire() for feed, status in self._shown().items()}
+        return {feed: status.wire() for feed, status in self.shown().items()}
