@@ -23,7 +23,12 @@ from ticker.notices import NOTICES_MAX, Notice, TooManyNotices
 log = logging.getLogger(__name__)
 
 TABLE = "notices"
+MARK = ""
+"""A key that a table has which nobody has emptied."""
+
 RETRY_SECONDS = 1.0
+BEAT_SECONDS = 0.05
+"""How often it is looked whether there was a beat."""
 
 
 class Bulletin:
@@ -59,6 +64,7 @@ class SharedBulletin(Bulletin):
         self._stale = asyncio.Event()  # set while something may have been missed
         self._heard: set[str] = set()  # of which there were news since the table was last asked for
         self._memory: str | None = None  # the bus's, when the table was last read
+        self._marked = False  # whether the table had its mark then
         self._errands: set[asyncio.Task[object]] = set()
         cluster.on("notice", self._hear_notice)
         cluster.on("withdrawn", self._hear_withdrawn)
@@ -69,7 +75,7 @@ class SharedBulletin(Bulletin):
         """Tell a notice to those whom it concerns, anywhere. Raises TooManyNotices and BusError."""
         bus = self._cluster.bus
         self._heard.add(notice.id)
-        await bus.put(TABLE, {notice.id: orjson.dumps(notice.wire())})
+        await bus.put(TABLE, {notice.id: orjson.dumps(notice.wire()), MARK: b""})
         try:
             if len(await self._valid()) > NOTICES_MAX:  # of two at once perhaps neither has a place
                 raise TooManyNotices
@@ -111,7 +117,8 @@ class SharedBulletin(Bulletin):
 
     async def _valid(self) -> dict[str, Notice]:
         """Return the notices of the table that hold; the others are removed from it."""
-        kept = await self._cluster.bus.get(TABLE)
+        kept = dict(await self._cluster.bus.get(TABLE))
+        self._marked = kept.pop(MARK, None) is not None
         notices = {name: Notice.read(orjson.loads(wire)) for name, wire in kept.items()}
         now = round(time() * 1000)
         over = [name for name, notice in notices.items() if notice.until <= now]
@@ -120,32 +127,41 @@ class SharedBulletin(Bulletin):
         return {name: notice for name, notice in notices.items() if name not in over}
 
     async def _catch_up(self) -> None:
-        """Go where the table is. A bus that has another memory is told what it may have lost."""
-        cluster = self._cluster
-        if cluster.pulse is None:
-            await asyncio.sleep(RETRY_SECONDS / 10)  # the memory is not known yet
-            return
+        """Go where the table is. A bus that has forgotten it is told what is known here."""
         self._stale.clear()
         self._heard.clear()
-        memory = cluster.pulse.memory
         try:
             kept = await self._valid()
+            forgot = await self._has_forgotten()
             here = {notice.id: notice for notice in self._hub.notices}
-            if self._memory not in (None, memory):
-                lost = {n: notice for n, notice in here.items() if n not in kept}
-                if lost:
-                    wires = {n: orjson.dumps(notice.wire()) for n, notice in lost.items()}
-                    await cluster.bus.put(TABLE, wires)
-                    kept |= lost
+            known = kept.keys() | self._heard  # news are younger than the table
+            lost = {name: notice for name, notice in here.items() if name not in known}
+            if lost and forgot:
+                wires = {name: orjson.dumps(notice.wire()) for name, notice in lost.items()}
+                await self._cluster.bus.put(TABLE, {**wires, MARK: b""})
+                kept |= lost
         except BaseException:
             self._stale.set()
             raise
-        self._memory = memory
-        for name in here.keys() - kept.keys() - self._heard:
+        for name in lost.keys() - kept.keys():
             await self._hub.withdraw(name)
         for notice in sorted(kept.values(), key=lambda notice: (notice.at, notice.id)):
             if notice.id not in self._heard:
                 await self._take(notice)
+
+    async def _has_forgotten(self) -> bool:
+        """Whether the bus has lost what was there when the table was read before.
+
+        Only a beat that began later says which memory the table was read from.
+        """
+        for _ in range(2):
+            before = self._cluster.pulse
+            while self._cluster.pulse is before:  # noqa: ASYNC110 - beats come by themselves
+                await asyncio.sleep(BEAT_SECONDS)
+        pulse = self._cluster.pulse
+        memory = pulse.memory if pulse is not None else ""
+        forgot, self._memory = self._memory not in (None, memory), memory
+        return forgot or not self._marked
 
     # -- news
 

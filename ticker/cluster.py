@@ -273,6 +273,8 @@ class Cluster:
             log.warning("the bus has another memory than before")
             self._cursors.pop(NEWS, None)
             self._reload(*self._cursors)
+        if before is not None and before.term != pulse.term:
+            self.on_missed()  # whatever led to it
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:
@@ -402,7 +404,8 @@ class Cluster:
             del self._cursors[name]  # if it comes back, it is another board
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
-            self._missed()
+            self._read_at = monotonic()
+            self.on_missed()
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
                 stored = await self.bus.load(name)
@@ -419,7 +422,7 @@ class Cluster:
             return  # what is to be read is another
         found = reading.result()
         if monotonic() - self._read_at > MISSED_SECONDS:
-            self._missed()
+            self.on_missed()
         self._read_at = monotonic()
         for name, entries in found.items():
             for cursor, data in entries:
@@ -464,10 +467,6 @@ class Cluster:
         self._hub.publish(live)
         if live.look != look:
             self.on_look()
-
-    def _missed(self) -> None:
-        self._read_at = monotonic()
-        self.on_missed()
 
     def _hear(self, data: bytes) -> None:
         news = orjson.loads(data)

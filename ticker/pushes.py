@@ -129,7 +129,7 @@ class SharedPushes(Pushes):
         """Take in one body of feed ``name`` and return what became of it. Raises Refused."""
         desk = self._desks.setdefault(name, PushFeed(settings))
         desk.adjust(settings)
-        async with desk.received(chunks, media=media, encoding=encoding, size=size) as content:
+        async with desk.receiving(chunks, media=media, encoding=encoding, size=size) as content:
             about = {"feed": name, "media": media, "complete": complete}
             return await self._hand_over(settings, content, about)
 

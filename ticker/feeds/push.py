@@ -68,11 +68,11 @@ class PushFeed:
 
         ``size`` is what was announced; ``complete`` says that there are no other rows.
         """
-        async with self.received(chunks, media=media, encoding=encoding, size=size) as content:
+        async with self.receiving(chunks, media=media, encoding=encoding, size=size) as content:
             return await self.take(content, media, complete=complete)
 
     @asynccontextmanager
-    async def received(
+    async def receiving(
         self, chunks: AsyncIterator[bytes], *, media: str, encoding: str, size: int | None
     ) -> AsyncIterator[bytes]:
         """Give the inflated body to the block, during which it counts as under way.
