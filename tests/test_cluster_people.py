@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from tests.buses import Member, Redis, members, redis
 from tests.support import PATIENCE, Follower, Running, serving, until
+from tests.test_cli import run
 from tests.test_people import asked, closed_with
 from ticker import members as members_module
 from ticker.changes import fingerprint
@@ -137,8 +139,7 @@ def test_a_process_that_starts_tells_what_holds(bus: Redis) -> None:
         posted(one, "It is over soon.", **{"for": "1ms"})
         with serving(config(bus)) as two:
             until(lambda: notices(two) == ["It holds."])
-            kept = asyncio.run_coroutine_threadsafe(process(two).bus.get("notices"), two.loop)
-            assert len(kept.result(PATIENCE)) == 1
+            assert len([name for name in on_bus(two, "notices") if name]) == 1
 
 
 def test_no_more_notices_than_may_be_however_they_are_posted(bus: Redis) -> None:
@@ -329,7 +330,12 @@ def test_what_is_pushed_anywhere_reaches_the_boards_everywhere(bus: Redis) -> No
 
 def kept(running: Running) -> dict[str, bytes]:
     """Return what the bus keeps of what was pushed."""
-    found = asyncio.run_coroutine_threadsafe(process(running).bus.get("pushed desk"), running.loop)
+    return on_bus(running, "pushed desk")
+
+
+def on_bus(running: Running, table: str) -> dict[str, bytes]:
+    """Return what a table has."""
+    found = asyncio.run_coroutine_threadsafe(process(running).bus.get(table), running.loop)
     return dict(found.result(PATIENCE))
 
 
@@ -566,6 +572,20 @@ def test_the_status_names_the_processes(bus: Redis) -> None:
         shown = told(two)
         assert [shown[process(r).id]["poller"] for r in (one, two)] == [True, False]
         assert all(m["pid"] > 0 and m["host"] and not m["draining"] for m in shown.values())
+
+
+def test_top_shows_the_processes(bus: Redis) -> None:
+    """Each with its state, and whether the bus is followed, from any of them."""
+    other = config(bus).replace("SIM: 200", "SIM: 201")
+    with processes(config(bus), other) as (_, two):
+        until(lambda: all(m["ready"] for m in status(two)["bus"]["members"]))
+        shown = run("top", two.url, "--once", COLUMNS="100")
+        assert shown.returncode == 0, shown.stderr
+        lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+        start = lines.index("bus followed")
+        assert lines[start + 1] == "process state viewers up"
+        assert sum("ready, reads the feeds, another config 0" in line for line in lines) == 1
+        assert sum(f"{os.getpid()} ready 0" in line for line in lines) == 1
 
 
 # -- the end of one of them

@@ -139,6 +139,8 @@ class SharedBulletin(Bulletin):
             if lost and forgot:
                 wires = {name: orjson.dumps(notice.wire()) for name, notice in lost.items()}
                 await self._cluster.bus.put(TABLE, {**wires, MARK: b""})
+                for notice in lost.values():  # who has read the table meanwhile knows nothing of it
+                    await self._cluster.say("notice", notice=notice.wire())
                 kept |= lost
         except BaseException:
             self._stale.set()
