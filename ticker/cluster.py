@@ -57,6 +57,8 @@ SPREAD_SECONDS = 0.5
 
 CERTAIN_SECONDS = 0.02
 """How often it is looked whether a lease that is in question is held."""
+MISSED_SECONDS = 3.0
+"""Between two readings; after more than this news may have been missed, however many are kept."""
 
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
@@ -115,8 +117,14 @@ class Cluster:
         """Called when the bus has forgotten what this process, the poller, had told it."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
+        self.on_look: Callable[[], None] = _nothing
+        """Called when a board looks otherwise than before, because the poller says so."""
+        self.on_missed: Callable[[], None] = _nothing
+        """Called when news may have been missed, and before the first are heard."""
         self.terms = 0
         """How often this process became the poller."""
+        self.unserved: Mapping[str, str] = {}
+        """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
         self._dropped = ""  # a term that was given up: what was sent in it may still come
@@ -145,6 +153,8 @@ class Cluster:
         self._handlers: dict[str, Heard] = {}
         hub.starting = True
         self.reread()
+        self._read_at = monotonic()
+        self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
     # -- what others ask
 
@@ -162,6 +172,26 @@ class Cluster:
     def term(self) -> str:
         """The term of this process while it is the poller, else empty."""
         return self._term if self.leads else ""
+
+    @property
+    def poller(self) -> str:
+        """The id of the process that reads the feeds, as far as is known; empty for none."""
+        return self.pulse.poller if self.pulse is not None else ""
+
+    @property
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """What every process says of itself, by id, as the last good beat had it."""
+        known, cards = self._cards
+        if known is not self.pulse and self.pulse is not None:
+            read = {member: orjson.loads(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in read.items() if not card.get("gone")}
+            self._cards = self.pulse, cards
+        return cards
+
+    @property
+    def age(self) -> float:
+        """How long ago the bus answered a beat, in seconds."""
+        return monotonic() - self._heard_at
 
     @property
     def why(self) -> str | None:
@@ -362,6 +392,10 @@ class Cluster:
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus has another memory than before")
             self._well_since = now  # nothing is read anew: its poller tells what is another
+            self._cursors.pop(NEWS, None)
+            self.reread()
+        if before is not None and before.term != pulse.term:
+            self.on_missed()  # whatever led to it
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:
@@ -415,7 +449,8 @@ class Cluster:
             why = NOTHING_TAKEN
         late = self._late(now)
         for name, live in self._boards.items():
-            if live.doubt_all(why or (NOTHING_COMES if name in late else None), time()):
+            nothing = NOTHING_COMES if name in late else None
+            if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
                 self._hub.publish(live)
 
     @property
@@ -533,8 +568,12 @@ class Cluster:
                 await asyncio.sleep(longest)
 
     async def _follow(self) -> None:
+        for name in self._cursors.keys() - self._boards.keys() - {NEWS}:
+            del self._cursors[name]  # if it comes back, it is another board
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
+            self._read_at = monotonic()
+            self.on_missed()
         if self._spread:
             self._spread = False
             await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
@@ -553,7 +592,11 @@ class Cluster:
             reading.cancel()
         if reading.cancelled():
             return  # what is to be read is another
-        for name, entries in reading.result().items():
+        found = reading.result()
+        if monotonic() - self._read_at > MISSED_SECONDS:
+            self.on_missed()
+        self._read_at = monotonic()
+        for name, entries in found.items():
             for cursor, data in entries:
                 if name not in self._cursors:
                     break  # to be loaded
@@ -570,6 +613,8 @@ class Cluster:
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)
+            if entry.look is not None:
+                self.on_look()
         elif entry.epoch != live.epoch or entry.seq > live.seq:
             self._reload(live.name, spread=True)
 
@@ -602,12 +647,15 @@ class Cluster:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
                     live.take(entry)
+        look = live.look
         if at != _place(live):
             another = at.epoch != live.epoch
             live.restore(stored.state, entries, time(), past)
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
+        if live.look != look:
+            self.on_look()
 
     def _hear(self, data: bytes) -> None:
         news = orjson.loads(data)
@@ -647,8 +695,12 @@ class Cluster:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
                     await self.bus.resign(self._term)
+            gone = orjson.dumps({"gone": True})  # nobody waits for what it has to say
+            async with asyncio.timeout(self.settings.lease):
+                last = Beat(self.id, gone, term="", takes=False, lease=self.settings.lease)
+                await self.bus.beat(last)
         except (BusError, TimeoutError) as error:
-            log.debug("the lease was not given back: %s", error)
+            log.debug("the bus was not told of the end: %s", error)
         await self.bus.close()
 
 

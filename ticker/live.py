@@ -85,7 +85,7 @@ class LiveBoard:
         self.doubt: str | None = None
         """Why nothing of the board can be trusted as it says; see `doubt_all`."""
         self._doubted_at = 0
-        self._reported: dict[str, FeedStatus] = {}  # what the next entry tells of feeds
+        self._reported: dict[str, FeedStatus | None] = {}  # what the next entry tells of feeds
         self._told: dict[str, int] = {}  # each feed's last success as the last entry told it
         self._look: Look | None = None  # another look, where one is pending
         self._pending_since = 0.0
@@ -123,7 +123,7 @@ class LiveBoard:
     @property
     def quality(self) -> Quality:
         """The worst quality among the feeds."""
-        return reduce(worst, (status.quality for status in self._shown().values()))
+        return reduce(worst, (status.quality for status in self.shown().values()))
 
     def wire(self) -> dict[str, Any]:
         """Return it as ``/api/boards`` lists it."""
@@ -159,7 +159,9 @@ class LiveBoard:
             self.changed.set()  # the rows come next
         reported = self._reported if look is None else {}  # it goes with the rows that it marks
         tells = any(
-            not status.says_as(self.feeds.get(feed, UNREAD)) or self._is_old(feed, status)
+            status is None
+            or not status.says_as(self.feeds.get(feed, UNREAD))
+            or self._is_old(feed, status)
             for feed, status in reported.items()
         )
         entry = None
@@ -210,8 +212,10 @@ class LiveBoard:
         self.keep(shape)
         if before.feeds != shape.feeds:
             self.board.reorder(shape.feeds)
+            gone = dict.fromkeys(self.feeds.keys() - set(shape.feeds))
             self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in shape.feeds}
-            self._reported = {f: s for f, s in self._reported.items() if f in self.feeds}
+            kept = {f: s for f, s in self._reported.items() if s is not None and f in self.feeds}
+            self._reported = kept | gone
             self._tell_status()
             self.changed.set()
         if before.look != shape.look:
@@ -225,13 +229,14 @@ class LiveBoard:
         ``claims`` says what it takes to know which feed said what.
         """
         self.owned = True
+        gone = dict.fromkeys(self.feeds.keys() - set(self.shape.feeds))
         self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in self.shape.feeds}
         self.board.reorder(self.shape.feeds)
         fields = {f: frozenset(provided[f]) for f in self.feeds}
         self.board.inherit(
             {f: (fields[f], status.quality) for f, status in self.feeds.items()}, claims
         )
-        self._reported, self._look = dict(self.feeds), None
+        self._reported, self._look = {**self.feeds, **gone}, None
         self._told = {feed: status.at or 0 for feed, status in self.feeds.items()}
         if self.look != self.shape.look:
             self._look = self.shape.look
@@ -264,7 +269,13 @@ class LiveBoard:
             self._moved(entry)
         return True
 
-    def _hear(self, feed: str, status: FeedStatus) -> None:
+    def _hear(self, feed: str, status: FeedStatus | None) -> None:
+        if status is None:
+            if self.owned and feed in self.shape.feeds:
+                return  # it is back meanwhile
+            if self.feeds.pop(feed, None) is not None:
+                self._tell_status()
+            return
         before = self.feeds.get(feed, UNREAD)
         self.feeds[feed] = status
         self._told[feed] = status.at or 0
@@ -316,7 +327,9 @@ class LiveBoard:
                 diffs.append(Diff(entry.prev, entry.seq, entry.rows))
             if entry.seq > whole.seq:
                 self.look, self.at = entry.look or self.look, entry.at
-            feeds |= entry.feeds
+            feeds |= {name: status for name, status in entry.feeds.items() if status is not None}
+            for name in [name for name, status in entry.feeds.items() if status is None]:
+                feeds.pop(name, None)
         self.board.restore(whole, diffs, now)
         self.feeds = feeds
         self._published = self._snapshot = None
@@ -387,7 +400,7 @@ class LiveBoard:
     def snapshot(self) -> Frame:
         """Return the whole state, encoded at most once per seq and status."""
         if self._snapshot is None:
-            self._snapshot = self._whole(self.epoch, self.seq, self._shown())
+            self._snapshot = self._whole(self.epoch, self.seq, self.shown())
         return self._snapshot
 
     def state(self, epoch: str, seq: int) -> bytes:
@@ -417,7 +430,7 @@ class LiveBoard:
     def status(self) -> Frame:
         """Return the status of all feeds, encoded at most once per change."""
         if self._status is None:
-            self._status = protocol.status(self.name, _wires(self._shown()))
+            self._status = protocol.status(self.name, _wires(self.shown()))
         return self._status
 
     def _encode(self, seq: int) -> Frame | None:
@@ -434,7 +447,7 @@ class LiveBoard:
             case Snapshot():
                 return self.snapshot()
 
-    def _shown(self) -> dict[str, FeedStatus]:
+    def shown(self) -> dict[str, FeedStatus]:
         """Return the status of the feeds as viewers are to know it."""
         if self.doubt is None:
             return self.feeds

@@ -322,6 +322,10 @@ class Producer:
         source = self._sources.get(name)
         return source.feed if source else None
 
+    def is_published(self, name: str) -> bool:
+        """Whether all that was read of feed ``name`` is published, wherever it is shown."""
+        return all(live.settled for live in self._sources[name].boards)
+
     def health(self, name: str) -> Health:
         """Return what is known of feed ``name``."""
         return self._sources[name].health

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from time import time
@@ -13,8 +15,9 @@ from typing import Any
 
 from ticker import __version__
 from ticker.access import Access
+from ticker.bulletin import Bulletin, SharedBulletin
 from ticker.bus.connect import connect
-from ticker.changes import Change, Changes, compare
+from ticker.changes import Change, Changes, compare, fingerprint
 from ticker.cluster import Cluster
 from ticker.config import Feed as FeedSettings
 from ticker.config import Settings
@@ -27,11 +30,16 @@ from ticker.hub import Hub
 from ticker.keep import NEVER, Keeper, Kept
 from ticker.lag import LoopLag
 from ticker.live import UNREAD, LiveBoard, Shape
+from ticker.members import Members
 from ticker.metrics import Metrics
 from ticker.page import Page, web_directory
+from ticker.people import People
 from ticker.producer import Producer
 from ticker.protocol import ms
+from ticker.pushes import Pushes, SharedPushes
 from ticker.quality import Quality
+from ticker.questions import Questions, SharedQuestions
+from ticker.reports import Reports
 from ticker.schedule import Schedule, Tick
 from ticker.viewer import Viewer
 
@@ -46,6 +54,7 @@ class Plan:
     changes: Changes
     made: Mapping[str, Feed]
     shapes: Mapping[str, Shape]
+    fingerprint: str
 
 
 class Ticker:
@@ -75,8 +84,24 @@ class Ticker:
             keeper.memories = self.producer.memories
             self.cluster.prepare, self.cluster.on_refill = keeper.load, keeper.refill
             self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
+            self.cluster.on_look = lambda: self._run(self.hub.tell_boards())
             for live in self.boards.values():
                 live.disown()
+        self.reads = self.cluster is None
+        """Whether this process reads the feeds."""
+        self.questions, self.bulletin = Questions(), Bulletin(self.hub)
+        self.pushes = Pushes(self.producer)
+        self.members: Members | None = None
+        """The processes that serve the same boards; None where there is one."""
+        if self.cluster is not None:
+            self.questions = SharedQuestions(self.cluster)
+            self.bulletin = SharedBulletin(self.hub, self.cluster)
+            self.pushes = SharedPushes(self.cluster, self.questions, self.producer)
+            self.members = Members(self.cluster, self.questions, self.boards)
+            self.hub.elsewhere = self.members.watching
+        self.people = People(self.hub, self.questions)
+        self.reports = Reports(self.cluster, self.questions, self.feeds, self.boards)
+        self._fingerprint = fingerprint(settings)
         self.lag = LoopLag()
         self.started = time()
         self._awaited = frozenset(settings.feeds)
@@ -93,6 +118,9 @@ class Ticker:
         if self.cluster is not None and self.keeper is not None:
             forever += [self.cluster.beat_forever(), self.cluster.follow_forever()]
             forever += [self.keeper.keep_forever()]
+            forever += [self.bulletin.keep_forever(), self.pushes.forget_forever()]
+        if self.members is not None:
+            forever.append(self.members.look_forever())
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
@@ -104,6 +132,8 @@ class Ticker:
             yield
         finally:
             self.schedule.stop()
+            for part in (self.questions, self.bulletin, self.pushes):
+                await part.close()
             await end([*tasks, *self._publishing.values()])
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
             self.hub.close()
@@ -111,13 +141,9 @@ class Ticker:
             if self.cluster is not None:
                 await self.cluster.close()
 
-    @property
-    def reads(self) -> bool:
-        """Whether this process reads the feeds."""
-        return self.cluster is None or self.cluster.leads
-
     def _lead(self) -> None:
         """Read the feeds from now on, going on where another process was."""
+        self.reads = True
         feeds, kept = self.settings.feeds, self._keeping.take()
         made = {name: make(feed) for name, feed in feeds.items()}
         known: dict[str, FeedStatus] = {}
@@ -130,6 +156,7 @@ class Ticker:
         with self.schedule.at_once():
             for name, feed in feeds.items():
                 self._resume(name, feed, known.get(name), kept)
+        self.pushes.lead()
 
     def _resume(self, name: str, feed: FeedSettings, known: FeedStatus | None, kept: Kept) -> None:
         """Read a feed as soon as it is due, going on where another process was."""
@@ -153,7 +180,9 @@ class Ticker:
 
     def _follow(self) -> None:
         """Read the feeds no more: another process does."""
+        self.reads = False
         self._keeping.end()
+        self.pushes.follow()
         for name in list(self.producer.names):
             self.schedule.remove(name)
             self._run(self.producer.drop(name).close())
@@ -163,9 +192,14 @@ class Ticker:
     def _card(self) -> dict[str, Any]:
         """Return what other processes may know of this one."""
         return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
             "started": ms(self.started),
             "version": __version__,
+            "config": self._fingerprint,
+            "ready": not self.unready(),
             "draining": self.hub.draining,
+            "connected": len(self.hub.viewers),
             "viewers": dict(self.hub.watching()),
         }
 
@@ -174,7 +208,8 @@ class Ticker:
         changes = compare(self.settings, settings)
         restarted = {Change.ADDED, Change.RESTARTED}
         made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
-        return Plan(settings, changes, made, {n: _shape(settings, n) for n in settings.boards})
+        shapes = {n: _shape(settings, n) for n in settings.boards}
+        return Plan(settings, changes, made, shapes, fingerprint(settings))
 
     def apply(self, plan: Plan) -> None:
         """Run by other settings from now on, and change nothing that need not be changed.
@@ -183,6 +218,7 @@ class Ticker:
         """
         settings, changes = plan.settings, plan.changes
         self.settings = settings
+        self._fingerprint = plan.fingerprint
         self.access.settings, self.access.server = settings.access, settings.server
         self.hub.settings = settings.server
         said = self.producer.said()  # a board that shows a feed no more has forgotten it
@@ -284,7 +320,7 @@ class Ticker:
         return self.reads and name in self.producer.names
 
     def feeds(self) -> dict[str, Any]:
-        """Return the health of every feed, as ``/api/feeds`` says it."""
+        """Return the health of every feed that is read here, as ``/api/feeds`` says it."""
         return {
             name: {
                 **self.producer.wire(name),
@@ -294,20 +330,26 @@ class Ticker:
             for name in self.producer.names
         }
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return everything at once, for people who run it, as ``/api/status`` says it."""
+        feeds, known = await self.reports.feeds(self.settings)
         waiting = self.unready()
+        viewers, with_bus = self.hub.count(), {}
+        if self.members is not None:
+            viewers["everywhere"] = viewers["now"] + self.members.connected()
+            with_bus = {"bus": {**self.members.wire(), "feeds": known}}
         return {
             "version": __version__,
             "started": ms(self.started),
             "now": ms(time()),
             "config": self.reloads.wire(),
             "ready": {"status": "waiting" if waiting else "ready", "waiting": waiting},
-            "viewers": self.hub.count(),
+            "viewers": viewers,
             "closed": self.hub.closed,
             "boards": [live.wire() for live in self.boards.values()],
-            "feeds": self.feeds(),
+            "feeds": feeds,
             "loop_lag": self.lag.wire(),
+            **with_bus,
         }
 
     def unready(self) -> dict[str, str]:
