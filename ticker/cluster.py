@@ -301,6 +301,9 @@ class Cluster:
         """Let the bus have a board as it is here; ``anew`` in another epoch."""
         here = _place(live)
         at = Position(secrets.token_hex(4), live.seq + 1) if anew else here
+        if anew:  # before: who takes it may die of it
+            why = "the bus may have forgotten some of the one before"
+            log.warning("board '%s' begins a new epoch, %s: %s", live.name, at.epoch, why)
         entry = Entry(live.name, at.epoch, at.seq, at.seq, live.at, feeds=live.feeds)
         state = live.state(at.epoch, at.seq)
         await self._step(Step(live.name, None, at, entry.encode(), state))
@@ -530,8 +533,6 @@ class Cluster:
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
         anew = forgets and (at is not None or live.seq > 0)
-        if anew:
-            log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
         await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
