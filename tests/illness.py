@@ -79,6 +79,11 @@ class IllLink:
             self.loses_answers -= 1
             raise BusError("Timeout reading from nowhere")
 
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Forget."""
+        self._check()
+        await self.bus.forget(term, boards)
+
     async def load(self, board: str) -> Stored:
         """Load, where that is possible."""
         self._check()
@@ -183,9 +188,10 @@ class Proxy:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:

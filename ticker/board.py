@@ -177,7 +177,7 @@ class Board:
                     self._bury(symbol, seq, now)
                 continue
             row = change if old is None else {**old, **change}
-            if None in row.values():
+            if None in change.values():  # what is published has none: few to look through
                 row = {field: value for field, value in row.items() if value is not None}
             rows[symbol] = row
             self._stamp(symbol, change, seq)

@@ -129,7 +129,7 @@ class Cluster:
         self._begun: dict[str, _Since] = {}  # boards settled in this term
         self._unsure: set[str] = set()  # boards of which the bus may have taken another entry
         self._refused: str | None = None  # why the bus takes nothing
-        self._refused_since = 0.0
+        self._refused_since = self._refused_at = 0.0
         self._cursors: dict[str, str] = {}
         self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
@@ -191,8 +191,19 @@ class Cluster:
     @property
     def _takes_nothing(self) -> str | None:
         """Why the bus has taken nothing of what this process reads for too long."""
-        late = monotonic() - self._refused_since > DOUBT_LEASES * self.settings.lease
-        return f"the bus takes no changes: {self._refused}" if self._refused and late else None
+        now = monotonic()
+        if self._refused is None or not self._term:  # an answer may come when it polls no more
+            return None
+        if now - self._refused_at > self._retried:
+            return None  # what it did not take has become what it has
+        late = now - self._refused_since > DOUBT_LEASES * self.settings.lease
+        return f"the bus takes no changes: {self._refused}" if late else None
+
+    @property
+    def _retried(self) -> float:
+        """In how many seconds what the bus did not take has certainly been tried again."""
+        longest = max((live.flush_interval for live in self._boards.values()), default=0.0)
+        return longest + 2 * DOUBT_LEASES * self.settings.lease
 
     # -- what the poller publishes
 
@@ -203,7 +214,7 @@ class Cluster:
         try:
             if live.name not in self._begun:  # a board that came with a reload
                 await self._begin(live, anew=False)
-            since = self._begun[live.name]
+            since = self._begun.get(live.name) or _Since()
             data = entry.encode()
             state = None
             if since.is_much(self.settings.kept):
@@ -215,9 +226,10 @@ class Cluster:
             return False
         except BusError as error:
             log.debug("board '%s' was not published: %s", live.name, error)
-            if self._refused is None:
-                self._refused_since = monotonic()
-            self._refused = str(error)
+            now = monotonic()
+            if self._refused is None or now - self._refused_at > self._retried:
+                self._refused_since = now
+            self._refused, self._refused_at = str(error), now
             if isinstance(error, Elsewhere):
                 await self._find(live)
             return False
@@ -316,9 +328,12 @@ class Cluster:
         term = self._term if held else ""
         memory = self.pulse.memory if self.pulse is not None else ""
         beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled, memory)
-        async with asyncio.timeout(self._until - monotonic() if held else 2 * lease):
+        async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
         self._learn(pulse, began, beat)
+        if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self.bus.forget(self._term, gone)
+            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -340,7 +355,7 @@ class Cluster:
     def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers")
+            log.info("the bus answers, asked %d times", self._failures + 1)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
@@ -381,7 +396,7 @@ class Cluster:
                 self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
-        if self._trouble is None:
+        if not self._failures:
             log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
         self._failures += 1
@@ -439,6 +454,7 @@ class Cluster:
             self._memory = pulse.memory
             self._unsure.clear()
             self._ready, self._refused = True, None
+            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 self.on_refill()
@@ -478,10 +494,10 @@ class Cluster:
             state = len(stored.state or b"")
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
-        shown = at is not None or live.seq > 0
-        await self._begin(live, anew=forgets and shown)
-        if forgets and shown:
+        anew = forgets and (at is not None or live.seq > 0)
+        if anew:
             log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
+        await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""

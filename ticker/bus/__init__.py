@@ -39,9 +39,16 @@ class Untaken(BusError):
 class Fenced(Untaken):
     """Somebody who is not, or not any more, the poller wanted to publish, or not in this memory."""
 
+    def __init__(self, term: str) -> None:
+        super().__init__(f"'{term}' is not the poller's term, or was of another memory")
+
 
 class Elsewhere(Untaken):
     """The board is not where an entry leads on from."""
+
+    def __init__(self, board: str, at: object, expected: object) -> None:
+        where = f"at '{at}'" if at else "nowhere"
+        super().__init__(f"board '{board}' is {where}, expected '{expected}'")
 
 
 class OtherProtocol(BusError):
@@ -160,6 +167,9 @@ class Bus(Protocol):
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""

@@ -63,20 +63,27 @@ class MemoryBus:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
         self._check(term)
         if step.memory not in ("", self.memory):
-            raise Fenced(f"the memory is {self.memory}, not {step.memory}")
+            raise Fenced(term)
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)
         elif at != step.before:
-            raise Elsewhere(f"board '{step.board}' is at '{at}', expected '{step.before}'")
+            raise Elsewhere(step.board, at, step.before)
         self._add(step.board, step.entry, self._kept)
         self._positions[step.board] = step.after
         if step.state is not None:
             self._states[step.board] = step.state
 
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
+        self._check(term)
+        for board in boards:
+            for kept in (self._lines, self._positions, self._states):
+                kept.pop(board, None)
+
     def _check(self, term: str) -> None:
         if term != self._term or monotonic() >= self._until:
-            raise Fenced(f"{term} is not the poller's term")
+            raise Fenced(term)
 
     def _add(self, name: str, data: bytes, kept: int) -> None:
         self._count += 1
@@ -99,7 +106,8 @@ class MemoryBus:
         found = dict(self._after(cursors))
         if not found:
             try:
-                await asyncio.wait_for(bell.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await bell.wait()
             except TimeoutError:
                 return {}
             found = dict(self._after(cursors))
