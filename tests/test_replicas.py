@@ -232,7 +232,12 @@ TIMES = st.none() | st.integers(0, 2**50)
 STATUSES = st.builds(
     FeedStatus, st.sampled_from(list(Quality)), TIMES, TIMES, st.none() | TEXT, TIMES
 )
-CELLS = st.none() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | TEXT
+CELLS = (
+    st.none()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+)
 PATCHES = st.dictionaries(TEXT, st.none() | st.dictionaries(TEXT, CELLS, max_size=3), max_size=4)
 LOOKS = st.none() | st.builds(Look, TEXT, TEXT, st.lists(st.dictionaries(TEXT, TEXT), max_size=2))
 
