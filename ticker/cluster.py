@@ -11,13 +11,15 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import Any
 
 import orjson
 
+from ticker import keep
 from ticker.bus import (
     NEWS,
     Beat,
@@ -29,6 +31,7 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
 from ticker.config import Bus as Settings
 from ticker.entry import Entry
@@ -49,11 +52,28 @@ RETRY_SECONDS = (0.05, 2.0)
 SILENT_SECONDS = 1.0
 """Entries that the bus has and that did not come for so long are fetched over another link."""
 
+SPREAD_SECONDS = 0.5
+"""Boards that every process has to read anew are read at random times within so long."""
+
+CERTAIN_SECONDS = 0.02
+"""How often it is looked whether a lease that is in question is held."""
+MISSED_SECONDS = 3.0
+"""Between two readings; after more than this news may have been missed, however many are kept."""
+
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
+DECLINED_SECONDS = 60.0
+"""Longest time for which a process that could not become the poller does not want to."""
+
 STATE_BYTES = 64_000
 """A state is kept anew when entries of more than this, and of more than it, came after it."""
+
+SILENCE = "bus: it does not answer as it should"
+NO_POLLER = "bus: no process reads the feeds"
+NOTHING_TAKEN = "bus: it takes no changes"
+NOTHING_COMES = "bus: changes do not come"
+"""What viewers are told; what exactly is wrong is for the log and `/readyz`, not for everybody."""
 
 Heard = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[tuple[str, bytes]]]
@@ -89,27 +109,52 @@ class Cluster:
         self.settings = settings
         self.pulse: Pulse | None = None
         """What the last good beat learned."""
+        self.prepare: Callable[[], Awaitable[None]] = _prepared
+        """Called before this process becomes the poller: boards are where the bus is."""
         self.on_lead: Callable[[], None] = _nothing
-        """Called when this process becomes the poller: boards are where the bus is."""
+        """Called when this process becomes the poller."""
+        self.on_refill: Callable[[], None] = _nothing
+        """Called when the bus has forgotten what this process, the poller, had told it."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
+        self.on_look: Callable[[], None] = _nothing
+        """Called when a board looks otherwise than before, because the poller says so."""
+        self.on_missed: Callable[[], None] = _nothing
+        """Called when news may have been missed, and before the first are heard."""
         self.terms = 0
         """How often this process became the poller."""
+        self.unserved: Mapping[str, str] = {}
+        """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
+        self._dropped = ""  # a term that was given up: what was sent in it may still come
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
         self._ready = False  # whether the boards are settled in this term
         self._memory = ""  # of which the boards are settled
+        self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
+        self._goes_on = False  # whether it was the poller before, too
         self._begun: dict[str, _Since] = {}  # boards settled in this term
+        self._unsure: set[str] = set()  # boards of which the bus may have taken another entry
+        self._refused: str | None = None  # why the bus takes nothing
+        self._refused_since = self._refused_at = 0.0
         self._cursors: dict[str, str] = {}
         self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
         self._well_since: float | None = None
         self._trouble: str | None = "not connected yet"
-        self._behind: dict[str, float] = {}  # boards behind the bus, and since when
+        self._refusals = 0  # how often this process could not become the poller, in a row
+        self._shy_until = 0.0  # until when it does not want to, of the monotonic clock
+        self._behind: dict[str, tuple[Position, float]] = {}  # where boards are to be, since when
+        self._fetched: dict[str, float] = {}  # when such a board was last read as a whole
+        self._failures = 0  # beats in a row
+        self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
+        hub.starting = True
+        self.reread()
+        self._read_at = monotonic()
+        self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
     # -- what others ask
 
@@ -117,6 +162,36 @@ class Cluster:
     def leads(self) -> bool:
         """Whether this process is the poller, as far as it can know."""
         return self._ready and bool(self._term) and monotonic() < self._until
+
+    async def certain(self) -> None:
+        """Wait until it is certain whether this process is the poller."""
+        while self._term and not self.leads:  # noqa: ASYNC110 - time alone ends a lease
+            await asyncio.sleep(CERTAIN_SECONDS)
+
+    @property
+    def term(self) -> str:
+        """The term of this process while it is the poller, else empty."""
+        return self._term if self.leads else ""
+
+    @property
+    def poller(self) -> str:
+        """The id of the process that reads the feeds, as far as is known; empty for none."""
+        return self.pulse.poller if self.pulse is not None else ""
+
+    @property
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """What every process says of itself, by id, as the last good beat had it."""
+        known, cards = self._cards
+        if known is not self.pulse and self.pulse is not None:
+            read = {member: orjson.loads(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in read.items() if not card.get("gone")}
+            self._cards = self.pulse, cards
+        return cards
+
+    @property
+    def age(self) -> float:
+        """How long ago the bus answered a beat, in seconds."""
+        return monotonic() - self._heard_at
 
     @property
     def why(self) -> str | None:
@@ -126,9 +201,9 @@ class Cluster:
         unread = [name for name in self._boards if name not in self._cursors]
         if unread:
             return f"not yet read from the bus: {', '.join(unread)}"
-        now = monotonic()
-        late = [n for n, since in self._behind.items() if now - since > 2 * SILENT_SECONDS]
-        return f"behind the bus: {', '.join(late)}" if late else None
+        if late := self._late(monotonic()):
+            return f"behind the bus: {', '.join(late)}"
+        return self._takes_nothing
 
     def on(self, kind: str, heard: Heard) -> None:
         """Let ``heard`` have every news of a kind, also what this process says."""
@@ -137,6 +212,28 @@ class Cluster:
     async def say(self, kind: str, **about: Any) -> None:
         """Tell every process, this one too. Raises BusError."""
         await self.bus.say(orjson.dumps({"kind": kind, "from": self.id, **about}))
+
+    def _late(self, now: float) -> list[str]:
+        """Return the boards of which entries do not come, over no link."""
+        patience = max(2 * SILENT_SECONDS, DOUBT_LEASES * self.settings.lease)
+        return [name for name, (_, since) in self._behind.items() if now - since > patience]
+
+    @property
+    def _takes_nothing(self) -> str | None:
+        """Why the bus has taken nothing of what this process reads for too long."""
+        now = monotonic()
+        if self._refused is None or not self._term:  # an answer may come when it polls no more
+            return None
+        if now - self._refused_at > self._retried:
+            return None  # what it did not take has become what it has
+        late = now - self._refused_since > DOUBT_LEASES * self.settings.lease
+        return f"the bus takes no changes: {self._refused}" if late else None
+
+    @property
+    def _retried(self) -> float:
+        """In how many seconds what the bus did not take has certainly been tried again."""
+        longest = max((live.flush_interval for live in self._boards.values()), default=0.0)
+        return longest + 2 * DOUBT_LEASES * self.settings.lease
 
     # -- what the poller publishes
 
@@ -147,37 +244,71 @@ class Cluster:
         try:
             if live.name not in self._begun:  # a board that came with a reload
                 await self._begin(live, anew=False)
-            since = self._begun[live.name]
+            since = self._begun.get(live.name) or _Since()
             data = entry.encode()
             state = None
-            if live.doubt is None and since.is_much(self.settings.kept):
-                state = live.snapshot().text
+            if since.is_much(self.settings.kept):
+                state = live.state(live.epoch, live.seq)
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
-            await self.bus.publish(self._term, Step(live.name, before, after, data, state))
-        except Elsewhere:
-            self._reload(live.name)  # what we do not know of was ours: its answer was lost
-            return False
+            await self._step(Step(live.name, before, after, data, state))
         except Fenced:
-            self._step_down("another process took over")
+            self._hurry.set()  # another process took over, or the bus has forgotten: ask which
             return False
         except BusError as error:
             log.debug("board '%s' was not published: %s", live.name, error)
+            now = monotonic()
+            if self._refused is None or now - self._refused_at > self._retried:
+                self._refused_since = now
+            self._refused, self._refused_at = str(error), now
+            if isinstance(error, Elsewhere):
+                await self._find(live)
             return False
+        self._refused = None
         if state is not None:
             since.entries, since.size, since.state = 0, 0, len(state)
         since.entries, since.size = since.entries + 1, since.size + len(data)
         live.take(entry)  # if its echo was not quicker
         return True
 
+    async def _step(self, step: Step) -> None:
+        """Have the bus take a step; until it has answered, nobody knows where the board is."""
+        if self.pulse is not None:
+            step = replace(step, memory=self.pulse.memory)
+        unsure = step.board in self._unsure
+        self._unsure.add(step.board)
+        try:
+            await self.bus.publish(self._term, step)
+        except Untaken:
+            if not unsure:  # of an earlier one the answer was lost
+                self._unsure.discard(step.board)
+            raise
+        self._unsure.discard(step.board)
+
+    async def _find(self, live: LiveBoard) -> None:
+        """Find out why the bus has a board elsewhere than its poller."""
+        try:
+            stored = await self.bus.load(live.name)
+        except BusError:
+            return  # it is asked again with the next entry
+        if stored.position is not None and stored.position.reaches(_place(live)):
+            self._adopt(live, stored)  # what we did not know of was ours: its answer was lost
+            self._unsure.discard(live.name)
+        elif self.leads and self.pulse is not None:
+            log.warning("the bus has forgotten where board '%s' is", live.name)
+            self._start_settling(self.pulse, goes_on=True)
+
     async def _begin(self, live: LiveBoard, *, anew: bool) -> None:
         """Let the bus have a board as it is here; ``anew`` in another epoch."""
-        if anew:
-            live.begin(secrets.token_hex(4))
+        here = _place(live)
+        at = Position(secrets.token_hex(4), live.seq + 1) if anew else here
+        entry = Entry(live.name, at.epoch, at.seq, at.seq, live.at, feeds=live.feeds)
+        state = live.state(at.epoch, at.seq)
+        await self._step(Step(live.name, None, at, entry.encode(), state))
+        if anew and here == _place(live):
+            live.begin(at.epoch)
             self._hub.restart(live)
-        at = Position(live.epoch, live.seq)
-        entry = Entry(live.name, live.epoch, live.seq, live.seq, live.at, feeds=live.feeds)
-        state = live.snapshot().text
-        await self.bus.publish(self._term, Step(live.name, None, at, entry.encode(), state))
+        if at != _place(live):
+            raise BusError(f"board '{live.name}' has moved meanwhile")
         self._begun[live.name] = _Since(state=len(state))
 
     # -- beats
@@ -189,27 +320,50 @@ class Cluster:
             began = monotonic()
             try:
                 await self._beat(began)
+                self._failures = 0
             except (BusError, TimeoutError) as error:
                 self._failed(str(error) or "no answer")
             except Exception:  # a defect must not make this process deaf for good
                 log.exception("the bus: beat failed")
             self._judge()
-            await asyncio.sleep(max(0.01, began + every - monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.01, began + self._pause(every) - monotonic())):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    def _pause(self, every: float) -> float:
+        """Return for how long to wait between beats: ever longer while there is no answer."""
+        if not self._failures or self._term:
+            return every
+        longest = min(every * 2.0 ** min(self._failures, 30), max(every, RETRY_SECONDS[1]))
+        return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
     async def _beat(self, began: float) -> None:
         lease = self.settings.lease
-        held = bool(self._term) and began < self._until
+        if self._term and began >= self._until:
+            self._step_down("the lease ran out")
+        if self._dropped:  # never used again, so that nothing of it comes late
+            await self.bus.resign(self._dropped)
+            self._dropped = ""
+        held = bool(self._term)
         if held and self._hub.draining:
             await self.bus.resign(self._term)
             self._step_down("draining")
             held = False
-        card = orjson.dumps({**self._card(), "now": round(time() * 1000)})
+        about = {**self._card(), "now": round(time() * 1000)}
+        if self._takes_nothing:
+            about["stuck"] = True
+        card = orjson.dumps(about)
         settled = self._memory if held and self._ready else ""
         term = self._term if held else ""
-        beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled)
-        async with asyncio.timeout(self._until - monotonic() if held else 2 * lease):
+        memory = self.pulse.memory if self.pulse is not None else ""
+        beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled, memory)
+        async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
-        self._learn(pulse, began, held=held)
+        self._learn(pulse, began, beat)
+        if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self.bus.forget(self._term, gone)
+            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -217,6 +371,8 @@ class Cluster:
         After trouble whoever was it comes first: it knows best what was published.
         """
         if self._hub.draining or (self.why is not None and not held):
+            return False
+        if now < self._shy_until:
             return False
         patient = self._well_since is not None and now - self._well_since > self.settings.lease
         return held or patient or not self._known
@@ -226,16 +382,20 @@ class Cluster:
         """Whether a poller was ever heard of."""
         return self.pulse is not None and bool(self.pulse.term or self.pulse.positions)
 
-    def _learn(self, pulse: Pulse, began: float, *, held: bool) -> None:
+    def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers")
+            log.info("the bus answers, asked %d times", self._failures + 1)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus has another memory than before")
-            self._reload(*self._cursors)
+            self._well_since = now  # nothing is read anew: its poller tells what is another
+            self._cursors.pop(NEWS, None)
+            self.reread()
+        if before is not None and before.term != pulse.term:
+            self.on_missed()  # whatever led to it
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:
@@ -243,32 +403,37 @@ class Cluster:
                 self._step_down(f"{pulse.poller or 'nobody'} is the poller")
             return
         self._until = began + self.settings.lease
-        if pulse.term == self._term and pulse.memory == self._memory:
-            return
-        if self._settling is not None and not self._settling.done():
-            if pulse.term == self._term:
+        if pulse.term == self._term:
+            forgotten = beat.settled not in ("", pulse.settled)
+            if self._settling_now or (pulse.memory == self._memory and not forgotten):
                 return
-            self._settling.cancel()
-        goes_on = held and pulse.memory != self._memory and self._ready
-        self._term, self._ready = pulse.term, False
-        self._settling = asyncio.create_task(self._settle(pulse, goes_on=goes_on))
+        goes_on = bool(beat.term) and (self._ready or (self._settling_now and self._goes_on))
+        self._term = pulse.term
+        self._start_settling(pulse, goes_on=goes_on)
 
     def _compare(self, pulse: Pulse, now: float) -> None:
         """Find boards of which the bus has entries that do not come."""
-        for name, at in pulse.positions.items():
-            live = self._boards.get(name)
-            if live is None:
+        if pulse.settled != pulse.memory:
+            self._behind.clear()  # what it has may be older than what is here
+            return
+        for name, live in self._boards.items():
+            here = _place(live)
+            wanted, since = self._behind.pop(name, (None, now))
+            if wanted is None or here.reaches(wanted):
+                wanted, since = pulse.positions.get(name), now
+            if wanted is None or here.reaches(wanted):
                 continue
-            if at.epoch == live.epoch and at.seq <= live.seq:
-                self._behind.pop(name, None)
-            elif now - self._behind.setdefault(name, now) > SILENT_SECONDS:
-                log.warning("board '%s': the bus is at %s, but nothing comes", name, at)
-                self._reload(name)
+            self._behind[name] = wanted, since
+            if now - max(since, self._fetched.get(name, 0.0)) > SILENT_SECONDS:
+                log.warning("board '%s': the bus is at %s, but nothing comes", name, wanted)
+                self._fetched[name] = now
+                self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
-        if self._trouble is None:
+        if not self._failures:
             log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
+        self._failures += 1
         if self._term and monotonic() >= self._until:
             self._step_down("the lease could not be renewed")
 
@@ -277,16 +442,36 @@ class Cluster:
         now, patience = monotonic(), DOUBT_LEASES * self.settings.lease
         why = None
         if now - self._heard_at > patience:
-            why = f"bus: {self._trouble or 'no answer'}"
+            why = SILENCE
         elif self._no_poller_since is not None and now - self._no_poller_since > patience:
-            why = "bus: no process reads the feeds"
-        elif self._trouble is None and self.pulse is not None and self.why is not None:
-            why = f"bus: {self.why}" if self._behind else None
-        for live in self._boards.values():
-            if live.doubt_all(why, time()):
+            why = NO_POLLER
+        elif self._poller_is_stuck:
+            why = NOTHING_TAKEN
+        late = self._late(now)
+        for name, live in self._boards.items():
+            nothing = NOTHING_COMES if name in late else None
+            if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
                 self._hub.publish(live)
 
+    @property
+    def _poller_is_stuck(self) -> bool:
+        """Whether the bus takes nothing of what the poller reads, as that one says."""
+        if self._term:
+            return self._takes_nothing is not None
+        card = self.pulse.members.get(self.pulse.poller) if self.pulse is not None else None
+        return card is not None and "stuck" in orjson.loads(card)
+
     # -- becoming the poller, and ceasing to be
+
+    @property
+    def _settling_now(self) -> bool:
+        return self._settling is not None and not self._settling.done()
+
+    def _start_settling(self, pulse: Pulse, *, goes_on: bool) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._ready, self._goes_on = False, goes_on
+        self._settling = asyncio.create_task(self._settle(pulse, goes_on=goes_on))
 
     async def _settle(self, pulse: Pulse, *, goes_on: bool) -> None:
         """Get this process and the bus to agree on every board, then read the feeds.
@@ -298,41 +483,63 @@ class Cluster:
             forgets = pulse.settled != pulse.memory and not goes_on
             self._begun.clear()
             for live in list(self._boards.values()):
-                await self._settle_board(live, forgets=forgets)
+                await self._settle_board(live, forgets=forgets, goes_on=goes_on)
+            if not goes_on:
+                await self.prepare()
             self._memory = pulse.memory
-            self._ready = True
+            self._unsure.clear()
+            self._ready, self._refused = True, None
+            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
+                self.on_refill()
                 return
             self.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
             self.on_lead()
+            self._refusals = 0
         except Fenced:
             self._step_down("another process took over")
         except BusError as error:
             log.warning("cannot become the poller: %s", error)
-            self._step_down("the boards could not be settled")
+            self._decline()
         except Exception:
             log.exception("cannot become the poller")
-            self._step_down("the boards could not be settled")
+            self._decline()
 
-    async def _settle_board(self, live: LiveBoard, *, forgets: bool) -> None:
-        stored = await self.bus.load(live.name)
-        self._adopt(live, stored)
-        at = stored.position
-        if at is not None and at == Position(live.epoch, live.seq) and not forgets:
+    def _decline(self) -> None:
+        """Leave the polling to another process, and do not want it for a while."""
+        wait = min(DECLINED_SECONDS, self.settings.lease * 2**self._refusals)
+        self._refusals = min(self._refusals + 1, 10)
+        self._shy_until = monotonic() + random.uniform(wait, 2 * wait)  # noqa: S311 - no secret
+        self._step_down("the feeds could not be taken over")
+
+    async def _settle_board(self, live: LiveBoard, *, forgets: bool, goes_on: bool) -> None:
+        stored, past = await self._load(live)
+        at, before = stored.position, live.seq
+        if not goes_on or (at is not None and at.reaches(_place(live))):
+            self._adopt(live, stored, past)
+        agrees = at == _place(live)
+        if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
+            forgets = live.name in self._unsure and live.seq == before
+        else:
+            forgets = forgets or not agrees
+        if agrees and not forgets:
             sizes = sum(map(len, stored.entries))
             state = len(stored.state or b"")
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
-        shown = at is not None or live.seq > 0
-        await self._begin(live, anew=forgets and shown)
-        if forgets and shown:
+        anew = forgets and (at is not None or live.seq > 0)
+        if anew:
             log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
+        await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""
-        was_ready, self._term, self._ready = self._ready, "", False
+        was_ready, self._ready = self._ready, False
+        self._dropped, self._term = self._term or self._dropped, ""
+        self._well_since = monotonic()  # others first
+        self._refused = None
         self._begun.clear()
         if self._settling is not None and self._settling is not asyncio.current_task():
             self._settling.cancel()
@@ -361,13 +568,21 @@ class Cluster:
                 await asyncio.sleep(longest)
 
     async def _follow(self) -> None:
+        for name in self._cursors.keys() - self._boards.keys() - {NEWS}:
+            del self._cursors[name]  # if it comes back, it is another board
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
+            self._read_at = monotonic()
+            self.on_missed()
+        if self._spread:
+            self._spread = False
+            await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
-                stored = await self.bus.load(name)
+                stored, past = await self._load(live)
                 self._cursors[name] = stored.cursor
-                self._adopt(live, stored)
+                self._adopt(live, stored, past)
+        self._hub.starting = False
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
         try:
@@ -377,7 +592,11 @@ class Cluster:
             reading.cancel()
         if reading.cancelled():
             return  # what is to be read is another
-        for name, entries in reading.result().items():
+        found = reading.result()
+        if monotonic() - self._read_at > MISSED_SECONDS:
+            self.on_missed()
+        self._read_at = monotonic()
+        for name, entries in found.items():
             for cursor, data in entries:
                 if name not in self._cursors:
                     break  # to be loaded
@@ -394,27 +613,49 @@ class Cluster:
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)
+            if entry.look is not None:
+                self.on_look()
         elif entry.epoch != live.epoch or entry.seq > live.seq:
-            self._reload(live.name)
+            self._reload(live.name, spread=True)
 
-    def _adopt(self, live: LiveBoard, stored: Stored) -> None:
+    async def _load(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
+        """Return what the bus has of a board, and its rows' past where that is needed."""
+        stored, past = await self.bus.load(live.name), None
+        if live.history is not None and self._is_far(live, stored):
+            past = await keep.past(self.bus, live.name)  # before the entries that come after it
+            stored = await self.bus.load(live.name)
+        return stored, past
+
+    def _is_far(self, live: LiveBoard, stored: Stored) -> bool:
+        """Whether the entries that are kept do not lead to where the bus has a board."""
+        at = stored.position
+        if at is None or at.epoch != live.epoch:
+            return at is not None
+        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
+
+    def _adopt(
+        self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None = None
+    ) -> None:
         """Go where the bus has a board, unless that is nowhere or behind what is here."""
         at = stored.position
         if at is None or stored.state is None:
             return
         if at.epoch == live.epoch and at.seq < live.seq:
-            return
+            return  # what we have shown was forgotten there; whoever polls finds out
         entries = [Entry.decode(live.name, data) for data in stored.entries]
         if at.epoch == live.epoch:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
                     live.take(entry)
-        if at != Position(live.epoch, live.seq):
+        look = live.look
+        if at != _place(live):
             another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time())
+            live.restore(stored.state, entries, time(), past)
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
+        if live.look != look:
+            self.on_look()
 
     def _hear(self, data: bytes) -> None:
         news = orjson.loads(data)
@@ -428,26 +669,48 @@ class Cluster:
 
     def reread(self) -> None:
         """Look anew which boards are read: there are others now."""
+        for known in (self._cursors, self._begun, self._behind, self._fetched):
+            for name in known.keys() - self._boards.keys() - {NEWS}:
+                del known[name]
+        for live in self._boards.values():
+            live.shared = True
         if self._reading is not None:
             self._reading.cancel()
 
-    def _reload(self, *names: str) -> None:
-        """Read boards from the bus as a whole."""
+    def _reload(self, *names: str, spread: bool = False) -> None:
+        """Read boards from the bus as a whole; ``spread``: the others do so now, too."""
         for name in names:
             if name != NEWS:
                 self._cursors.pop(name, None)
-                self._behind.pop(name, None)
-        self.reread()
+        self._spread = spread
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def close(self) -> None:
         """Give the lease back and leave."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait([self._settling])
         try:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
                     await self.bus.resign(self._term)
+            gone = orjson.dumps({"gone": True})  # nobody waits for what it has to say
+            async with asyncio.timeout(self.settings.lease):
+                last = Beat(self.id, gone, term="", takes=False, lease=self.settings.lease)
+                await self.bus.beat(last)
         except (BusError, TimeoutError) as error:
-            log.debug("the lease was not given back: %s", error)
+            log.debug("the bus was not told of the end: %s", error)
         await self.bus.close()
+
+
+async def _prepared() -> None:
+    """Do nothing."""
+
+
+def _place(live: LiveBoard) -> Position:
+    """Return where a board is here."""
+    return Position(live.epoch, live.seq)
 
 
 def _nothing() -> None:

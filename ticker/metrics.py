@@ -24,9 +24,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from ticker import __version__
+from ticker.cluster import Cluster
 from ticker.health import Health
 from ticker.hub import LOST
 from ticker.live import LiveBoard
+from ticker.members import Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
 from ticker.traffic import LAG_BOUNDS
@@ -101,7 +103,7 @@ BOARDS: tuple[tuple[Family, str, str, Callable[[LiveBoard], float]], ...] = (
 STATES = ["live", "lagging", "paused"]
 LEAVES = [str(code) for code in (1000, 1001, 1005, LOST, *map(int, CloseCode))]
 DROPS = ["connection lost", *(code.reason for code in CloseCode)]
-REFUSALS = ["full", "draining"]
+REFUSALS = ["full", "draining", "starting"]
 """Told as 0 before it first happens, as all of these: a rate needs a value to begin with."""
 
 QUANTILES = {"p50": "0.5", "p99": "0.99", "max": "1"}
@@ -141,13 +143,15 @@ class Metrics(Collector):
         yield from self._viewers()
         yield from self._traffic()
         yield from self._process()
+        if self._ticker.cluster is not None and self._ticker.members is not None:
+            yield from _bus(self._ticker.cluster, self._ticker.members)
 
     def _feeds(self) -> Iterator[Metric]:
-        """Tell of the feeds that there are now: they may come and go while this is written."""
+        """Tell of the feeds that are read here now: they may come and go while this is written."""
         ticker = self._ticker
 
         def health() -> Iterator[tuple[str, Health]]:
-            return ((name, ticker.producer.health(name)) for name in ticker.settings.feeds)
+            return ((name, ticker.producer.health(name)) for name in ticker.producer.names)
 
         yield _family(
             GAUGE,
@@ -170,14 +174,14 @@ class Metrics(Collector):
             "ticker_feed_skipped_total",
             "Runs left out because they came too late or would have overlapped.",
             ["feed"],
-            (((n,), ticker.schedule.skipped(n)) for n in ticker.settings.feeds),
+            (((n,), ticker.schedule.skipped(n)) for n in ticker.producer.names),
         )
         yield _family(
             GAUGE,
             "ticker_feed_backoff_seconds",
             "How much later than its interval says a feed is read next; 0: it is not put off.",
             ["feed"],
-            (((n,), ticker.schedule.put_off(n)) for n in ticker.settings.feeds),
+            (((n,), ticker.schedule.put_off(n)) for n in ticker.producer.names),
         )
 
     def _boards(self) -> Iterator[Metric]:
@@ -253,6 +257,20 @@ class Metrics(Collector):
         words = "1 while viewers are sent away because the server ends."
         yield GAUGE("ticker_draining", words, ticker.hub.draining)
         yield InfoMetricFamily("ticker_build", "What runs here.", {"version": __version__})
+
+
+def _bus(cluster: Cluster, members: Members) -> Iterator[Metric]:
+    """Tell of the processes that serve the same boards."""
+    words = "Processes that serve the same boards, as far as this one knows."
+    yield GAUGE("ticker_bus_members", words, len(cluster.members))
+    words = "1 while this process follows the bus."
+    yield GAUGE("ticker_bus_followed", words, cluster.why is None)
+    words = "1 while this process is the one that reads the feeds."
+    yield GAUGE("ticker_bus_poller", words, cluster.leads)
+    words = "Other processes that have another config."
+    yield GAUGE("ticker_bus_config_differs", words, len(members.differing("config")))
+    words = "Other processes that run another version of the program."
+    yield GAUGE("ticker_bus_version_differs", words, len(members.differing("version")))
 
 
 def _family(
