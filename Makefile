@@ -44,6 +44,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benches.board
 	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
 	$(BIN)/python -m benches.fanout --write
+	$(BIN)/python -m benches.model --write
 
 # what a bus costs, beside a server without one; writes docs/performance.md and docs/scaling.md
 bench-bus: $(VENV)/.dev $(VENV)/.browser

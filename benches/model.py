@@ -197,9 +197,9 @@ def body(model: Model, found: Sequence[Check], most: int) -> str:
         ["bytes of it, compressed", f"{model.delivery_bytes:.0f}"],
         ["CPU for a viewer to connect and have its snapshot", f"{model.connect_us:.0f} µs"],
         ["memory of a viewer", f"{model.viewer_kb:.1f} KB"],
-        ["Redis, for an entry", _line(model.entry_us, "µs")],
+        ["Redis, for an entry", _line(model.entry_us, " µs")],
         ["bytes that Redis sends of an entry", _line(model.entry_bytes, "")],
-        ["Redis, for a beat", _line(model.beat_us, "µs")],
+        ["Redis, for a beat", _line(model.beat_us, " µs")],
     ]
     return "\n\n".join(
         (
@@ -223,7 +223,7 @@ def body(model: Model, found: Sequence[Check], most: int) -> str:
 
 
 def _line(line: Line, unit: str) -> str:
-    return f"{line[0]:,.1f} + {line[1]:,.2f} for each process {unit}".strip()
+    return f"{line[0]:,.1f}{unit} + {line[1]:,.2f}{unit} for each process"
 
 
 def main() -> None:
