@@ -12,6 +12,11 @@ from ticker.scalars import Duration, Integer, Text
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
+NEEDED = (
+    "more than one worker needs a bus, over which one tells the others what it reads: "
+    "add, for example, `bus: {url: redis://localhost:6379/0}` to the config"
+)
+
 
 def _url(value: str) -> str:
     scheme = urlsplit(address(value)).scheme
