@@ -272,6 +272,7 @@ class _Parent:
         for post in self._posts:
             post.heard_at = monotonic()
             self._signal(post, signal.SIGTERM)
+            self._close(post)  # when the workers close theirs, nobody waits there for nobody
 
     def _signal(self, post: _Post, number: signal.Signals) -> None:
         if post.process is not None:
