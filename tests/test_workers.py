@@ -310,6 +310,17 @@ def test_a_bad_config_is_said_once(tmp_path: Path) -> None:
     assert result.stderr.count("unknown key") == 1
 
 
+def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
+    """Where temporary files go, workers must be able to meet."""
+    config = tmp_path / "config.yaml"
+    config.write_text(ALONE + "bus: {url: 'redis://127.0.0.1:1'}\n")
+    far = tmp_path / ("x" * 100)
+    far.mkdir()
+    result = run("serve", "-c", str(config), "--port", "0", TMPDIR=str(far))
+    failed_in_one_line(result, f"no place for the workers' sockets in {far}: AF_UNIX path too long")
+    assert not list(far.iterdir())
+
+
 def test_workers_that_end_at_once_again_and_again(tmp_path: Path) -> None:
     """Each try waits longer; when all of them do, the parent ends, too."""
     port = free_port()
@@ -427,6 +438,15 @@ async def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ({"worker": "4", "kind": "x"}, 4),
     ]
     assert {s.labels["worker"]: s.value for s in up.samples} == {"1": 1, "2": 0, "3": 0, "4": 1}
+
+
+async def test_without_a_place_nobody_is_asked(tmp_path: Path) -> None:
+    """It may be gone, as temporary files are; the worker serves all the same."""
+    alone = Siblings(2, 2, tmp_path / "gone", lambda: told(2))
+    await alone.listen()
+    things, up = await alone.families()
+    assert [s.labels["worker"] for s in things.samples] == ["2"]
+    assert {s.labels["worker"]: s.value for s in up.samples} == {"1": 0, "2": 1}
 
 
 def test_a_part_can_be_written_and_read() -> None:

@@ -38,8 +38,11 @@ class Siblings:
     async def listen(self) -> None:
         """Answer the others from now on."""
         path = self._path(self._number)
-        path.unlink(missing_ok=True)  # of who was this worker before
-        self._server = await asyncio.start_unix_server(self._tell, path)
+        try:
+            path.unlink(missing_ok=True)  # of who was this worker before
+            self._server = await asyncio.start_unix_server(self._tell, path)
+        except OSError as error:  # no reason to serve nobody
+            log.warning("the other workers cannot ask for metrics: %s", error)
 
     def close(self) -> None:
         """Answer nobody any more."""

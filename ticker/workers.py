@@ -82,11 +82,13 @@ def serve(loaded: Loaded, host: str | None, port: int | None, count: int) -> int
     listener.share(first)
     listener.raise_file_limit(server.max_viewers, count)
     try:
-        place = tempfile.TemporaryDirectory(prefix="ticker-")  # for this user's eyes alone
+        place = tempfile.TemporaryDirectory(prefix="ticker-", ignore_cleanup_errors=True)
+        parent = _Parent(loaded.settings, first, count, Path(place.name))
     except OSError as error:
-        raise TickerError(f"no place for the workers' sockets: {error}") from None
+        where = tempfile.gettempdir()
+        raise TickerError(f"no place for the workers' sockets in {where}: {error}") from None
     with place:
-        return asyncio.run(_Parent(loaded.settings, first, count, Path(place.name)).run())
+        return asyncio.run(parent.run())
 
 
 class _Parent:
