@@ -24,8 +24,9 @@ from ticker import configfile, diff
 from ticker.app import create_app
 from ticker.config import Settings
 from ticker.configfile import Loaded
+from ticker.listener import listen
 from ticker.runtime import Ticker
-from ticker.server import Server, configure, listen
+from ticker.server import Server, configure
 
 T = TypeVar("T")
 

@@ -45,6 +45,7 @@ CHANGES = {
     "newly shown": ("feeds: [a]", "feeds: [a, b]", ["boards.one: changed (feeds, columns)"]),
     "board": ("columns: [last]", "columns: [bid]", ["boards.two: changed (columns)"]),
     "port": ("port: 8000", "port: 80", ["server.port: needs a restart of the program"]),
+    "workers": ("port: 8000", "workers: 1", []),
     "limit": ("port: 8000", "max_viewers: 5", ["server.max_viewers: changed"]),
     "token": (
         "feeds:\n",

@@ -15,15 +15,15 @@ LAYERS = [
     {"frame", "logs"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices", "entry"},
-    {"feeds", "heads", "live", "transport", "plain", "viewer"},
+    {"feeds", "heads", "live", "listener", "transport", "plain", "viewer"},
     {"channel", "bus"},
     {"health", "hub", "lag", "pace"},
     {"access", "headers"},
     {"producer", "schedule", "websocket", "events", "cluster", "keep"}
     | {"questions", "bulletin", "people", "members", "reports", "pushes"},
-    {"page", "bundle", "metrics", "notify"},
+    {"page", "bundle", "metrics", "notify", "siblings", "worker"},
     {"app", "api", "admin", "reload", "runtime"},
-    {"server", "tail", "tryout", "record", "load", "starter", "top"},
+    {"server", "workers", "tail", "tryout", "record", "load", "starter", "top"},
     {"probe"},
     {"cli"},
     {"__main__"},

@@ -29,7 +29,8 @@ from ticker.quality import Quality
 from ticker.runtime import Ticker
 from ticker.traffic import LAG_BOUNDS, Lags
 
-DOCS = (Path(__file__).parent.parent / "docs/metrics.md").read_text()
+ALL_DOCS = (Path(__file__).parent.parent / "docs/metrics.md").read_text()
+DOCS = ALL_DOCS.partition("## Workers")[0]  # of a process alone
 OPEN = "application/openmetrics-text; version=1.0.0"
 
 CONFIG = """

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support import quiet_server, serving, source, until
-from ticker.server import raise_file_limit
+from ticker.listener import raise_file_limit
 
 CONFIG = """
 feeds:

@@ -16,12 +16,13 @@ from typing import IO
 
 import httpx
 import pytest
+from prometheus_client.samples import Sample
 from rich.console import Console
 
 from tests.support import PATIENCE, publish, quiet_server, serving, source, until
 from tests.test_cli import failed_in_one_line, free_port, run, started
 from ticker import __version__
-from ticker.top import Seen, _look, lag
+from ticker.top import Seen, _look, lag, together
 
 CONFIG = """
 feeds:
@@ -217,3 +218,21 @@ def test_what_a_source_says_is_no_markup() -> None:
             shown = "\n".join(once(server.url))
     assert "[bold]loud[/bold] [31mred" in shown
     assert "\x1b" not in shown
+
+
+def test_workers_are_shown_as_one() -> None:
+    """What they have is added up; of what is the same, or how bad it is, the most counts."""
+    told = [
+        ("ticker_viewers", {"state": "live"}, 3.0, 4.0, 7.0),
+        ("ticker_viewers_most", {}, 10.0, 10.0, 20.0),
+        ("ticker_board_changes_total", {"board": "b"}, 50.0, 51.0, 51.0),
+        ("ticker_loop_lag_seconds", {"quantile": "1"}, 0.5, 0.1, 0.5),
+        ("ticker_config_last_reload_successful", {}, 1.0, 0.0, 0.0),
+    ]
+    samples = [
+        Sample(name, {"worker": str(number), **labels}, value)
+        for name, labels, *values, _ in told
+        for number, value in enumerate(values, 1)
+    ]
+    one = {(name, "".join(labels.values())): whole for name, labels, *_, whole in told}
+    assert together(samples) == one

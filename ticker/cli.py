@@ -7,7 +7,7 @@ import enum
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from ticker import __version__, configfile, scalars
 from ticker.changes import compare
 from ticker.config import Feed, PollFeed, Settings
+from ticker.config.bus import NEEDED
 from ticker.configfile import Loaded
 from ticker.errors import TickerError
 from ticker.yaml12 import PathKey
@@ -67,6 +68,10 @@ HostOption = Annotated[str | None, typer.Option(help="Address, instead of the co
 PortOption = Annotated[
     int | None, typer.Option(help="Port, instead of the config's.", min=0, max=65_535)
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(help="Processes behind the port, instead of the config's.", min=1, max=256),
+]
 
 TokenOption = Annotated[
     str | None,
@@ -96,16 +101,18 @@ def print_config(
     layout: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.YAML,
     host: HostOption = None,
     port: PortOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Print the effective config: defaults filled in, each value with where it came from."""
     from ticker import effective
 
     loaded = _load(config)
-    options = {"host": host, "port": port}
+    options = {"host": host, "port": port, "workers": workers}
     flags: dict[PathKey, str] = {
         ("server", key): f"--{key}" for key, value in options.items() if value is not None
     }
-    tree = effective.effective(_listening(loaded.settings, host, port), loaded.source, flags)
+    settings = _with_options(loaded.settings, options)
+    tree = effective.effective(settings, loaded.source, flags)
     sys.stdout.write(effective.as_json(tree) if layout is Format.JSON else effective.as_yaml(tree))
 
 
@@ -114,6 +121,7 @@ def serve(
     config: ConfigOption = None,
     host: HostOption = None,
     port: PortOption = None,
+    workers: WorkersOption = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(
@@ -121,15 +129,35 @@ def serve(
             help="How log lines look; default console on a terminal, else json.",
         ),
     ] = None,
+    worker: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Serve the boards of a config until stopped."""
-    from ticker import logs
-    from ticker.server import serve as run  # here, so that the small commands start fast
+    """Serve the boards of a config until stopped.
 
-    logs.configure(log_format)
+    With more than one worker as many processes, each on a core of its own; they need a `bus`.
+    """
+    from ticker import logs
+    from ticker.worker import Worker
+
+    part = _option("--worker", Worker.parse, worker) if worker else None
+    logs.configure(log_format, worker=part.number if part else None)
     log = logging.getLogger(__name__)
+    if part is not None:
+        from ticker.server import serve as run
+
+        run(_load(config, _silent), worker=part)  # the parent has warned
+        return
     loaded = _load(config, lambda words: log.warning("%s", words.partition("\n")[0]))
-    run(loaded, host, port)
+    count = workers or loaded.settings.server.workers
+    if count == 1:
+        from ticker.server import serve as run  # here, so that the small commands start fast
+
+        run(loaded, host, port)
+        return
+    if loaded.settings.bus is None:
+        raise TickerError(f"--workers {count}: {NEEDED}")
+    from ticker.workers import serve as run_workers
+
+    raise typer.Exit(run_workers(loaded, host, port, count))
 
 
 @app.command()
@@ -354,6 +382,10 @@ def _polled(settings: Settings, name: str) -> PollFeed:
     return feed
 
 
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
 def _say(words: str) -> None:
     err.print(words, markup=False)
 
@@ -369,8 +401,7 @@ def _load(config: Path | None, say: Callable[[str], None] = _say) -> Loaded:
     return loaded
 
 
-def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:
-    """Return the settings with the address of the command line, where it names one."""
-    given = {"host": host, "port": port}
-    changed = {key: value for key, value in given.items() if value is not None}
+def _with_options(settings: Settings, options: Mapping[str, str | int | None]) -> Settings:
+    """Return the settings with what the command line says of the server, where it does."""
+    changed = {key: value for key, value in options.items() if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=changed)})

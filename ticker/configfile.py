@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from ticker import redact, yaml12
 from ticker.config import Settings
+from ticker.config.bus import NEEDED
 from ticker.errors import ConfigError, Problem
 from ticker.hidden import Hidden
 from ticker.scalars import described, size_text, time_text
@@ -141,6 +142,8 @@ def parse(
                 if found["type"] == "extra_forbidden":
                     hidden.unknown(_place(source.data, found["loc"])[0])
         problems += _unknown_feeds(source)
+        if settings is not None and settings.server.workers > 1 and settings.bus is None:
+            problems.append(source.problem(("server", "workers"), NEEDED))
     if problems or settings is None:
         shown = set(map(hidden.problem, problems))
         raise ConfigError(sorted(shown, key=lambda p: (p.line, p.column, p.path)))

@@ -49,36 +49,40 @@ _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.s
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def configure(style: str | None = None, stream: TextIO | None = None) -> None:
+def configure(
+    style: str | None = None, stream: TextIO | None = None, worker: int | None = None
+) -> None:
     """Log to ``stream``, stderr by default, as `console` or `json`.
 
-    Without a ``style``: as console where a person looks at it.
+    Without a ``style``: as console where a person looks at it. Lines say which ``worker`` it is.
     """
     stream = sys.stderr if stream is None else stream
     person = stream.isatty()
     handler = logging.StreamHandler(stream)
     handler.addFilter(Repeats())
     if style == "console" or (style is None and person):
-        handler.setFormatter(console(colors=person and "NO_COLOR" not in os.environ))
+        handler.setFormatter(console(colors=person and "NO_COLOR" not in os.environ, worker=worker))
     else:
-        handler.setFormatter(json_lines())
+        handler.setFormatter(json_lines(worker))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def console(*, colors: bool) -> logging.Formatter:
+def console(*, colors: bool, worker: int | None = None) -> logging.Formatter:
     """Return what makes lines for people; a traceback is set off below its line."""
     return _formatter(
+        worker,
         structlog.processors.TimeStamper("%H:%M:%S", utc=False, key="time"),
         _set_off,
         structlog.dev.ConsoleRenderer(0, colors=colors, timestamp_key="time"),
     )
 
 
-def json_lines() -> logging.Formatter:
+def json_lines(worker: int | None = None) -> logging.Formatter:
     """Return what makes one JSON object a line: time, level, event, logger, then the rest."""
     return _formatter(
+        worker,
         structlog.processors.TimeStamper("iso", utc=True, key="time"),
         lambda _, __, event: {key: event[key] for key in sorted(event, key=_place)},
         structlog.processors.JSONRenderer(lambda event, **_: orjson.dumps(event).decode()),
@@ -188,13 +192,19 @@ class Repeats(logging.Filter):
 # -- from a record to a line
 
 
-def _formatter(*last: Any) -> logging.Formatter:
+def _formatter(worker: int | None, *last: Any) -> logging.Formatter:
+    def say_which(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        if worker is not None:
+            event["worker"] = worker
+        return event
+
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             merge_contextvars,
             structlog.stdlib.add_log_level,
             structlog.stdlib.ExtraAdder(),
             _add_logger,
+            say_which,
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -31,6 +31,7 @@ from ticker.live import LiveBoard
 from ticker.members import Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
+from ticker.siblings import Siblings
 from ticker.traffic import LAG_BOUNDS
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._writing = asyncio.Lock()
+        self.siblings: Siblings | None = None
+        """The other workers behind the same port, whose metrics are told, too."""
+
+    def families(self) -> Iterable[Metric]:
+        """Return what this process tells, made bit by bit."""
+        return self._registry.collect()
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return everything in the format that ``accept`` asks for, and its content type.
@@ -130,7 +137,8 @@ class Metrics(Collector):
         encode, content_type = _encoder(accept)
         written = bytearray()
         async with self._writing:
-            for metric in self._registry.collect():
+            all_workers = None if self.siblings is None else await self.siblings.families()
+            for metric in all_workers or self.families():
                 for start in range(0, max(1, len(metric.samples)), AT_ONCE):
                     written += _lines(encode, metric, start)
                     await asyncio.sleep(0)
@@ -151,7 +159,7 @@ class Metrics(Collector):
         ticker = self._ticker
 
         def health() -> Iterator[tuple[str, Health]]:
-            return ((name, ticker.producer.health(name)) for name in ticker.producer.names)
+            return ((name, ticker.producer.health(name)) for name in list(ticker.producer.names))
 
         yield _family(
             GAUGE,
@@ -174,14 +182,14 @@ class Metrics(Collector):
             "ticker_feed_skipped_total",
             "Runs left out because they came too late or would have overlapped.",
             ["feed"],
-            (((n,), ticker.schedule.skipped(n)) for n in ticker.producer.names),
+            (((n,), ticker.schedule.skipped(n)) for n, _ in health()),
         )
         yield _family(
             GAUGE,
             "ticker_feed_backoff_seconds",
             "How much later than its interval says a feed is read next; 0: it is not put off.",
             ["feed"],
-            (((n,), ticker.schedule.put_off(n)) for n in ticker.producer.names),
+            (((n,), ticker.schedule.put_off(n)) for n, _ in health()),
         )
 
     def _boards(self) -> Iterator[Metric]:

@@ -30,6 +30,11 @@ def stopping() -> None:
     _send("STOPPING=1")
 
 
+def alive() -> None:
+    """Say "I live", as a watchdog wants to hear again and again."""
+    _send("WATCHDOG=1")
+
+
 async def tell_forever(is_ready: Callable[[], bool]) -> None:
     """Say ``ready`` as soon as that is so, and from then on, where it is asked for, "I live".
 
@@ -39,7 +44,7 @@ async def tell_forever(is_ready: Callable[[], bool]) -> None:
         await asyncio.sleep(LOOK_SECONDS)
     ready()
     while wait := watchdog_seconds():
-        _send("WATCHDOG=1")
+        alive()
         await asyncio.sleep(wait)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import threading
@@ -19,20 +18,17 @@ from fastapi import FastAPI
 
 from ticker import logs, notify
 from ticker.app import create_app
-from ticker.config import Server as ServerSettings
 from ticker.config import Settings
 from ticker.configfile import Loaded
-from ticker.errors import TickerError
 from ticker.heads import HeadProtocol
+from ticker.listener import BACKLOG, listen, raise_file_limit, shown
 from ticker.reload import Reloader
 from ticker.runtime import Ticker
-from ticker.transport import UNSENT_LOW, FrameProtocol
+from ticker.siblings import Siblings
+from ticker.transport import FrameProtocol
+from ticker.worker import Worker
 
 log = logging.getLogger(__name__)
-
-BACKLOG = 4096
-OWN_FILES = 100
-"""Open files that are no viewers: sources, the listener, Python's own."""
 
 COLLECT_AFTER = (10_000, 150, 100)
 """New objects until the youngest are collected, and how many such rounds until the older are."""
@@ -43,21 +39,24 @@ REQUEST_SECONDS = 5.0
 LEEWAY_SECONDS = 5.0
 """How long after the drain the process may take to end; then it is cut off, whatever hangs."""
 
-GRACE_SECONDS = 10.0
-"""How long after the stall timeout the kernel gives up on data that nobody takes."""
-
 
 class Server(uvicorn.Server):
-    """uvicorn's server, saying goodbye before it closes connections."""
+    """uvicorn's server, saying goodbye before it closes connections.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    As one of several workers it is told by its parent what to do.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, worker: Worker | None = None) -> None:
         super().__init__(config)
+        self._worker = worker
         self._ticker: Ticker = app.state.ticker
         self._reloader: Reloader = app.state.reloader
         self._telling: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, tell the service manager as soon as viewers may come, and heed SIGHUP."""
+        if self._ticker.metrics.siblings is not None:
+            await self._ticker.metrics.siblings.listen()
         await super().startup(sockets)
         if threading.current_thread() is threading.main_thread():
             hear = self._reloader.hear
@@ -65,8 +64,14 @@ class Server(uvicorn.Server):
         self._telling = asyncio.create_task(notify.tell_forever(self._is_ready))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take no more viewers from now on; end at once at the second signal."""
+        """Take no more viewers from now on; end at once at the second signal.
+
+        A worker does not: a terminal, or a service manager, sends the first to its parent, too,
+        which sends it once more.
+        """
         if self.should_exit:
+            if self._worker is not None:
+                return
             os._exit(128 + sig)
         self._ticker.hub.draining = True
         server = self._ticker.settings.server
@@ -92,6 +97,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
         if self._telling is not None:
             self._telling.cancel()
+        if self._ticker.metrics.siblings is not None:
+            self._ticker.metrics.siblings.close()
 
     def _is_ready(self) -> bool:
         self._reloader.announced = not self._ticker.unready()
@@ -102,34 +109,6 @@ def _cut_off() -> None:
     """End the process although something in it does not end; the viewers are gone by now."""
     log.warning("something does not end: cut off")
     os._exit(0)
-
-
-def listen(
-    server: ServerSettings, host: str | None = None, port: int | None = None
-) -> socket.socket:
-    """Return the listening socket. Raises TickerError in words when it cannot be had."""
-    host, port = host or server.host, server.port if port is None else port
-    where = f"{host}:{port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind)
-    except (OSError, UnicodeError) as error:
-        raise TickerError(f"cannot listen on {where}: {_words(error)}") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted sockets inherit it
-            give_up = round((server.stall_timeout + GRACE_SECONDS) * 1000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, give_up)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise TickerError(f"cannot listen on {where}: {_words(error)}") from None
-    return listener
 
 
 def configure(app: FastAPI, settings: Settings) -> uvicorn.Config:
@@ -159,29 +138,22 @@ def spare_the_collector() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def raise_file_limit(viewers: int) -> None:
-    """Let the process have as many sockets as the system allows, and say how many viewers fit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    room = max(0, hard - OWN_FILES) if hard != resource.RLIM_INFINITY else viewers
-    words = f"room for {min(room, viewers):,} viewers"
-    if room < viewers:
-        log.warning("%s: %d open files are allowed, max_viewers is %d", words, hard, viewers)
-    else:
-        log.info("%s (max_viewers), %s open files are allowed", words, f"{hard:,}")
-
-
-def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> None:
+def serve(
+    loaded: Loaded, host: str | None = None, port: int | None = None, worker: Worker | None = None
+) -> None:
     """Serve until a signal, on another ``host`` or ``port`` than the config's where they are given.
 
-    Raises TickerError when the address cannot be had.
+    A ``worker`` serves where its parent listens. Raises TickerError when the address cannot be had.
     """
     settings = loaded.settings
     logs.hide(loaded.secrets)
-    listener = listen(settings.server, host, port)
-    raise_file_limit(settings.server.max_viewers)
+    if worker is None:
+        listener = listen(settings.server, host, port)
+        raise_file_limit(settings.server.max_viewers)
+    else:
+        listener = socket.socket(fileno=worker.listener)
     app = create_app(loaded)
-    server = Server(configure(app, settings), app)
+    server = Server(configure(app, settings), app, worker)
     spare_the_collector()
 
     def asked_to_end(number: int, frame: FrameType | None) -> None:
@@ -190,9 +162,12 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
 
     previous = signal.signal(signal.SIGTERM, asked_to_end)
     signal.signal(signal.SIGHUP, lambda *_: app.state.reloader.hear())  # likewise, until `startup`
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    log.info("serving %s on http://%s:%d", ", ".join(settings.boards), shown, port)
+    if worker is None:
+        log.info("serving %s on http://%s", ", ".join(settings.boards), shown(listener))
+    else:
+        metrics = app.state.ticker.metrics
+        metrics.siblings = Siblings(worker.number, worker.count, worker.place, metrics.families)
+        worker.follow_parent()
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -200,7 +175,3 @@ def serve(loaded: Loaded, host: str | None = None, port: int | None = None) -> N
     finally:
         signal.signal(signal.SIGTERM, previous)
         listener.close()
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

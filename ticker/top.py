@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -36,6 +37,14 @@ STYLES = {
     Quality.DOWN: "bold red",
     Quality.CLOSED: "dim",
 }
+
+ALIKE: dict[str, Callable[[list[float]], float]] = {
+    "ticker_board_changes_total": max,
+    "ticker_config_last_reload_successful": min,
+    "ticker_draining": max,
+    "ticker_loop_lag_seconds": max,
+}
+"""What several workers do not add up to."""
 
 WORST_FIRST = [Quality.DOWN, Quality.STALE, Quality.DELAYED, Quality.LIVE, Quality.CLOSED]
 
@@ -165,12 +174,8 @@ async def _read(client: httpx.AsyncClient) -> Seen:
         for path in ("/api/feeds", "/api/boards", "/metrics")
     ]
     status = await client.get("/api/status")
-    samples = {
-        (sample.name, next(iter(sample.labels.values()), "")): sample.value
-        for family in text_string_to_metric_families(metrics.text)
-        for sample in family.samples
-        if len(sample.labels) < 2
-    }
+    families = text_string_to_metric_families(metrics.text)
+    samples = together(sample for family in families for sample in family.samples)
     return Seen(
         monotonic(),
         parsedate_to_datetime(metrics.headers["date"]).timestamp() * 1000,
@@ -179,6 +184,16 @@ async def _read(client: httpx.AsyncClient) -> Seen:
         samples,
         orjson.loads(status.content).get("bus") if status.is_success else None,
     )
+
+
+def together(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
+    """Return samples of at most one label by name and label; those of several workers are one."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for sample in samples:
+        labels = [value for name, value in sample.labels.items() if name != "worker"]
+        if len(labels) < 2:
+            found.setdefault((sample.name, "".join(labels)), []).append(sample.value)
+    return {key: ALIKE.get(key[0], sum)(values) for key, values in found.items()}
 
 
 def picture(base: str, seen: Seen, before: Seen | None, width: int) -> RenderableType:

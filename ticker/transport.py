@@ -25,6 +25,7 @@ from websockets.typing import ExtensionParameter
 
 from ticker.deflate import ANYWHERE, LEAVE_FROM, OUTSIDE
 from ticker.frame import Frame, is_compressed
+from ticker.listener import UNSENT_LOW
 from ticker.plain import CLOSE_SECONDS, Send, SendConnection
 from ticker.protocol import CloseCode
 from ticker.traffic import Traffic
@@ -39,10 +40,6 @@ WRITE_HIGH = 0
 """Bytes waiting in the process above which a viewer counts as not ready: one that waits for its
 link skips to the present. So while a viewer is ready nothing waits before it, and frames may go
 straight to its socket."""
-
-UNSENT_LOW = 16 * 1024
-"""TCP_NOTSENT_LOWAT: bytes the kernel takes before they can be sent. What waits there is stale by
-the time it leaves, so little may; what waits here is skipped instead."""
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):

@@ -22,8 +22,9 @@ from fastapi import FastAPI
 
 from ticker import configfile
 from ticker.app import create_app
+from ticker.listener import listen
 from ticker.live import LiveBoard
-from ticker.server import Server, configure, listen, spare_the_collector
+from ticker.server import Server, configure, spare_the_collector
 
 BOARDS = {"few": 30, "busy": 200, "many": 500, "burst": 1_000, "large": 5_000}
 FLUSH = "20ms"  # shorter than between two ticks of a load: each goes out by itself

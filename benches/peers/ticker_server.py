@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from benches.peers.common import BOARD, CLOCK, Options, Quotes, parse, ticks
 from ticker import configfile
 from ticker.app import create_app
-from ticker.server import Server, configure, listen, spare_the_collector
+from ticker.listener import listen
+from ticker.server import Server, configure, spare_the_collector
 
 CONFIG = """
 server: {{port: {port}, max_viewers: 100000}}

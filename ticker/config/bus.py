@@ -23,6 +23,12 @@ def _is_postgres(url: str) -> bool:
     return url.partition("://")[0] in POSTGRES
 
 
+NEEDED = (
+    "more than one worker needs a bus, over which one tells the others what it reads: "
+    "add, for example, `bus: {url: redis://localhost:6379/0}` to the config"
+)
+
+
 def _url(value: str) -> str:
     if _is_postgres(value):
         if "#" in address(value):

@@ -63,6 +63,9 @@ SLOWEST = 0.01
 Rate = Annotated[Number, Field(ge=0, le=100_000), AfterValidator(_rate)]
 
 
+MOST_WORKERS = 256
+
+
 class Server(Strict):
     """Where to listen, and the limits of viewers."""
 
@@ -70,6 +73,8 @@ class Server(Strict):
     """Address to listen on; 0.0.0.0 for every IPv4 interface."""
     port: Annotated[Integer, Field(ge=0, le=65_535)] = 8000
     """Port to listen on; 0 takes a free one."""
+    workers: Annotated[Integer, Field(ge=1, le=MOST_WORKERS)] = 1
+    """Processes that share the port, each on a core of its own; more than one need a `bus`."""
     heartbeat: Annotated[Duration, Field(ge=0.5, le=3600)] = 5.0
     """A viewer to whom nothing was sent for so long gets a heartbeat."""
     stall_timeout: Wait = 20.0
@@ -159,5 +164,5 @@ class Access(Strict):
         return value
 
 
-RESTART = {"host", "port", "heartbeat", "max_message", "origins"}
+RESTART = {"host", "port", "workers", "heartbeat", "max_message", "origins"}
 """Keys of `server` that count only after a restart."""
