@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "ticker"
 LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"}
     | {"hours", "limits", "traffic"},
-    {"frame", "logs"},
+    {"frame", "logs", "tasks"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices", "entry"},
     {"feeds", "heads", "live", "listener", "transport", "plain", "viewer"},

@@ -15,7 +15,8 @@ from ticker import __version__, admin, api, logs
 from ticker.configfile import Loaded
 from ticker.headers import SecurityHeaders, security_headers
 from ticker.reload import Reloader
-from ticker.runtime import Ticker, end
+from ticker.runtime import Ticker
+from ticker.tasks import end
 from ticker.websocket import WebSocketEndpoint
 
 log = logging.getLogger(__name__)

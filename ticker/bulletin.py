@@ -19,6 +19,7 @@ from ticker.bus import BusError
 from ticker.cluster import Cluster
 from ticker.hub import Hub
 from ticker.notices import NOTICES_MAX, Notice, TooManyNotices
+from ticker.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +198,4 @@ class SharedBulletin(Bulletin):
 
     async def close(self) -> None:
         """Do nothing more."""
-        for task in list(self._errands):
-            task.cancel()
-        await asyncio.gather(*self._errands, return_exceptions=True)
+        await end(self._errands)

@@ -397,8 +397,10 @@ class Cluster:
             self._well_since = now  # nothing is read anew: its poller tells what is another
             self._cursors.pop(NEWS, None)
             self.reread()
-        if before is not None and before.term != pulse.term:
-            self.on_missed()  # whatever led to it
+        if before is not None and (
+            before.term != pulse.term or (before.settled and not pulse.settled)
+        ):
+            self.on_missed()  # whatever led to it, perhaps that somebody has emptied the bus
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:

@@ -25,6 +25,7 @@ from ticker.feeds.mapping import Mapped
 from ticker.feeds.push import PushFeed, Refused
 from ticker.producer import Producer
 from ticker.questions import Questions
+from ticker.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -277,8 +278,7 @@ class SharedPushes(Pushes):
     async def close(self) -> None:
         """Do nothing more."""
         if self._recovering is not None:
-            self._recovering.cancel()
-            await asyncio.gather(self._recovering, return_exceptions=True)
+            await end([self._recovering])
 
 
 def _told(mapped: Mapped) -> dict[str, Any]:

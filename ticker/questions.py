@@ -17,6 +17,7 @@ import orjson
 
 from ticker.bus import BusError
 from ticker.cluster import Cluster
+from ticker.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -169,9 +170,7 @@ class SharedQuestions(Questions):
 
     async def close(self) -> None:
         """Answer no more."""
-        for task in list(self._answering):
-            task.cancel()
-        await asyncio.gather(*self._answering, return_exceptions=True)
+        await end(self._answering)
 
 
 def _table(question: str) -> str:

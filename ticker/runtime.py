@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from time import time
 from typing import Any
@@ -41,6 +41,7 @@ from ticker.quality import Quality
 from ticker.questions import Questions, SharedQuestions
 from ticker.reports import Reports
 from ticker.schedule import Schedule, Tick
+from ticker.tasks import end
 from ticker.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -383,13 +384,6 @@ async def _warned(errand: Coroutine[Any, Any, None]) -> None:
         await errand
     except Exception:
         log.exception("what a reload left to do has failed")
-
-
-async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _embedded(origins: list[str]) -> dict[str, str]:
