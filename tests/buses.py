@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,12 +119,16 @@ class Sentinel(Redis):
 class Member:
     """``ticker serve`` as a process of its own, one of several on a bus."""
 
-    def __init__(self, config: Path, *arguments: str) -> None:
-        self.port = free_port()
+    def __init__(
+        self, config: Path, *arguments: str, port: int = 0, within: Sequence[str] = (), **env: str
+    ) -> None:
+        """``within`` begins the command: a program that runs it elsewhere."""
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (config.parent / f"log-{self.port}").open("ab")
         self.process = subprocess.Popen(
             [
+                *within,
                 sys.executable,
                 "-m",
                 "ticker",
@@ -137,7 +141,7 @@ class Member:
             ],
             stdout=self._log,
             stderr=self._log,
-            env=os.environ,
+            env={**os.environ, **env},
         )
 
     @property
@@ -263,16 +267,15 @@ class Postgres:
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
-        self._end("immediate")
+        self._end(signal.SIGQUIT)
 
     def stop(self) -> None:
         """End it with everything put in order."""
-        self._end("fast")
+        self._end(signal.SIGINT)
 
-    def _end(self, how: str) -> None:
-        ended = self._run("pg_ctl", "stop", "--mode", how)
-        assert ended.returncode == 0, ended.stderr
-        self.process.wait(PATIENCE)
+    def _end(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+        self.process.wait(START)
 
     def stand_by(self) -> None:
         """Be a standby from the next start on, one without a server to follow."""

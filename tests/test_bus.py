@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from time import monotonic
 
@@ -249,6 +250,15 @@ async def test_a_step_without_a_term_is_refused(make: Make) -> None:
     bus = make()
     for term in ("", "1:p", "0:"):
         await refused(bus, term, Fenced, NEW)
+
+
+async def test_a_step_for_another_memory_is_refused(make: Make) -> None:
+    """Whoever has the lease: before anything is added, it has to find out what is forgotten."""
+    bus = make()
+    term = await led(bus, 1)
+    memory = (await bus.beat(beat("p", term))).memory
+    await refused(bus, term, Fenced, replace(step(2), memory=f"{memory}x"))
+    await bus.publish(term, replace(step(2), memory=memory))
 
 
 async def test_a_step_after_the_lease_ended_is_refused(make: Make) -> None:

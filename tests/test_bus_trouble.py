@@ -68,6 +68,29 @@ def test_a_bus_that_is_not_there_at_the_start_is_waited_for(tmp_path: Path) -> N
         assert "Traceback" not in running.said
 
 
+def test_a_board_that_is_no_more_leaves_nothing_on_the_bus(tmp_path: Path) -> None:
+    """After a reload, and after a start with another config; the others stay."""
+    config = tmp_path / "ticker.yaml"
+    with redis(tmp_path) as bus:
+        three = CONFIG.format(url=bus.url) + "  c: {feeds: [f]}\n  d: {feeds: [f]}\n"
+        two, one = (three.partition(f"  {name}:")[0] for name in "dc")
+
+        def kept() -> set[str]:
+            return {key.rpartition(":")[2] for key in bus.tell("KEYS", "{ticker}:entries:*")}
+
+        config.write_text(three)
+        with member(config) as running:
+            until(lambda: kept() == {"b", "c", "d"}, what="all boards")
+            config.write_text(two)
+            running.signal(signal.SIGHUP)
+            until(lambda: kept() == {"b", "c"}, what="one fewer")
+        config.write_text(one)
+        with member(config):
+            until(lambda: kept() == {"b"}, what="one fewer")
+        assert not bus.tell("EXISTS", "{ticker}:state:c", "{ticker}:state:d")
+        assert bus.tell("HKEYS", "{ticker}:positions") == ["b"]
+
+
 def test_no_password_of_a_bus_is_shown(tmp_path: Path) -> None:
     """Refused or not, in the log, at any address, by commands, and when a reload changes it."""
     config = tmp_path / "ticker.yaml"

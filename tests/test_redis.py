@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -19,9 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.buses import Redis, Sentinel, redis
 from tests.support import until
-from tests.test_bus import LONG, at, beat, eventually, led, step, works
+from tests.test_bus import LONG, NEW, at, beat, eventually, led, step, works
 from tests.test_cli import free_port
-from ticker.bus import Bus, BusError, Untaken
+from ticker.bus import Bus, BusError, Fenced, Untaken
 from ticker.bus.connect import connect
 from ticker.config import Bus as Settings
 
@@ -349,7 +350,7 @@ async def both(server: Redis, reach: Reach) -> tuple[Bus, Bus, str]:
         (
             ["CONFIG SET maxmemory 1"],
             ["CONFIG SET maxmemory 0"],
-            "the server takes nothing: it is out of memory",
+            "the server takes nothing: it is out of memory (maxmemory)",
         ),
         (
             ["REPLICAOF 127.0.0.1 1"],
@@ -467,9 +468,12 @@ async def test_a_memory_needs_no_right_to_info(server: Redis, reach: Reach) -> N
     pulse = await one.beat(beat("a"))
     assert (await other.beat(beat("b"))).memory == pulse.memory
     server.tell("SCRIPT", "FLUSH")  # as a restart does
+    with pytest.raises(Fenced):
+        await one.publish(pulse.term, replace(NEW, memory=pulse.memory))
     again = await other.beat(beat("b"))
     assert again.memory != pulse.memory
     assert (await one.beat(beat("a", pulse.term))).memory == again.memory
+    await one.publish(pulse.term, replace(NEW, memory=again.memory))
 
 
 # -- what it costs

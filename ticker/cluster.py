@@ -12,7 +12,8 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import Any
 
@@ -114,6 +115,7 @@ class Cluster:
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
         self._ready = False  # whether the boards are settled in this term
         self._memory = ""  # of which the boards are settled
+        self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
         self._goes_on = False  # whether it was the poller before, too
         self._begun: dict[str, _Since] = {}  # boards settled in this term
@@ -131,6 +133,7 @@ class Cluster:
         self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
+        hub.starting = True
         self.reread()
 
     # -- what others ask
@@ -193,7 +196,7 @@ class Cluster:
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
             await self._step(Step(live.name, before, after, data, state))
         except Fenced:
-            self._step_down("another process took over")
+            self._hurry.set()  # another process took over, or the bus has forgotten: ask which
             return False
         except BusError as error:
             log.debug("board '%s' was not published: %s", live.name, error)
@@ -212,6 +215,8 @@ class Cluster:
 
     async def _step(self, step: Step) -> None:
         """Have the bus take a step; until it has answered, nobody knows where the board is."""
+        if self.pulse is not None:
+            step = replace(step, memory=self.pulse.memory)
         unsure = step.board in self._unsure
         self._unsure.add(step.board)
         try:
@@ -264,7 +269,10 @@ class Cluster:
             except Exception:  # a defect must not make this process deaf for good
                 log.exception("the bus: beat failed")
             self._judge()
-            await asyncio.sleep(max(0.01, began + self._pause(every) - monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.01, began + self._pause(every) - monotonic())):
+                    await self._hurry.wait()
+            self._hurry.clear()
 
     def _pause(self, every: float) -> float:
         """Return for how long to wait between beats: ever longer while there is no answer."""
@@ -318,7 +326,7 @@ class Cluster:
     def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers")
+            log.info("the bus answers, asked %d times", self._failures + 1)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
@@ -359,7 +367,8 @@ class Cluster:
                 self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
-        log.warning("the bus does not answer: %s", why)  # the log counts what repeats
+        if not self._failures:
+            log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
         self._failures += 1
         if self._term and monotonic() >= self._until:
@@ -444,10 +453,10 @@ class Cluster:
             state = len(stored.state or b"")
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
-        shown = at is not None or live.seq > 0
-        await self._begin(live, anew=forgets and shown)
-        if forgets and shown:
+        anew = forgets and (at is not None or live.seq > 0)
+        if anew:
             log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
+        await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""
@@ -493,6 +502,7 @@ class Cluster:
                 stored = await self.bus.load(name)
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored)
+        self._hub.starting = False
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
         try:

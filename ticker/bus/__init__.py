@@ -37,10 +37,10 @@ class Untaken(BusError):
 
 
 class Fenced(Untaken):
-    """Somebody who is not, or not any more, the poller wanted to publish."""
+    """Somebody who is not, or not any more, the poller wanted to publish, or not in this memory."""
 
     def __init__(self, term: str) -> None:
-        super().__init__(f"'{term}' is not the poller's term")
+        super().__init__(f"'{term}' is not the poller's term, or was of another memory")
 
 
 class Elsewhere(Untaken):
@@ -84,7 +84,9 @@ class Step:
     """An entry that leads a board from ``before`` to ``after``.
 
     Without ``before`` a new line begins, wherever the board is: what was kept is forgotten.
-    ``state`` is the board's before the entry, where it is to be kept; a new line needs one.
+    ``state`` is the board's before the entry, where it is to be kept; a new line needs one. A bus
+    with another ``memory`` than the one that is meant does not take it: before anything is added
+    there, its poller has to find out what is forgotten.
     """
 
     board: str
@@ -92,6 +94,7 @@ class Step:
     after: Position
     entry: bytes
     state: bytes | None = None
+    memory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class MemoryBus:
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
         self._check(term)
+        if step.memory not in ("", self.memory):
+            raise Fenced(term)
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)

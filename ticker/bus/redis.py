@@ -53,7 +53,7 @@ WORDS = {
     "MISCONF": "the server takes nothing: it cannot write to its disk",
     "NOAUTH": "the server wants a name and a password",
     "NOREPLICAS": "the server takes nothing: it has too few replicas",
-    "OOM": "the server takes nothing: it is out of memory",
+    "OOM": "the server takes nothing: it is out of memory (maxmemory)",
     "READONLY": "the server takes nothing: it is a replica",
     "WRONGPASS": "the server refuses the name or the password",
     "WRONGTYPE": "the prefix is in use for something else",
@@ -81,26 +81,34 @@ local written = redis.call('HGET', KEYS[1], 'protocol')
 if written and written ~= ARGV[1] then return {'protocol', written} end
 """
 
+# A server that was restarted or promoted has another run id: that is not stored, nor replicated.
+# Where a name may not ask for it, a server that does not know the script is taken for another one.
+# KEYS info
+_MEMORY = """
+local told = redis.pcall('INFO', 'server')
+local run = type(told) == 'string' and string.match(told, 'run_id:(%w+)') or ''
+local known = redis.call('HGET', KEYS[1], 'memory')
+local other = run == '' and ARGV[#ARGV] == '1'
+"""
+
 # The first write is one that a server refuses which is out of memory, a replica, or without its
 # disk: then nothing is done, and everybody hears why.
 # KEYS info lease terms members positions
 # ARGV protocol member card term takes lease_ms settled forget_ms memory new_memory unseen
 _BEAT = _Script(
     _CHECK
+    + _MEMORY
     + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[4], ARGV[2], string.format('%.0f ', now) .. ARGV[3])
 if not written then redis.call('HSET', KEYS[1], 'protocol', ARGV[1]) end
 
-local told = redis.pcall('INFO', 'server')
-local run = type(told) == 'string' and string.match(told, 'run_id:(%w+)') or ''
-local memory = redis.call('HGET', KEYS[1], 'memory')
-if not memory or (run == '' and ARGV[11] == '1') then
-  memory = ARGV[10]
-  redis.call('HSET', KEYS[1], 'memory', memory)
+if not known or other then
+  known = ARGV[10]
+  redis.call('HSET', KEYS[1], 'memory', known)
 end
-memory = memory .. run
+local memory = known .. run
 
 local term = redis.call('GET', KEYS[2])
 if term and term == ARGV[4] then
@@ -131,11 +139,13 @@ return {'ok', term or '', memory, redis.call('HGET', KEYS[1], 'settled') or '',
 
 # XTRIM, not DEL: the ids of the entries go on from where they were, whatever the clock says
 # KEYS info lease positions entries state
-# ARGV protocol term board before after entry kept state
+# ARGV protocol term board before after entry kept state memory unseen
 _PUBLISH = _Script(
     _CHECK
+    + _MEMORY
     + """
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'fenced', ''} end
+if ARGV[9] ~= '' and (other or ARGV[9] ~= (known or '') .. run) then return {'fenced', ''} end
 local at = redis.call('HGET', KEYS[3], ARGV[3]) or ''
 if ARGV[4] == '' then
   redis.call('XTRIM', KEYS[4], 'MAXLEN', 0)
@@ -240,6 +250,7 @@ class RedisBus:
             step.entry,
             self._kept,
             step.state or b"",
+            step.memory,
             turns=self._publishing,
         )
         if said == b"fenced":
