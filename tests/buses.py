@@ -126,6 +126,7 @@ class Member:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (config.parent / f"log-{self.port}").open("ab")
+        self._begun = self._log.tell()  # another had the port before
         self.process = subprocess.Popen(
             [
                 *within,
@@ -147,7 +148,7 @@ class Member:
     @property
     def said(self) -> str:
         """What it has logged."""
-        return Path(self._log.name).read_text()
+        return Path(self._log.name).read_bytes()[self._begun :].decode()
 
     def get(self, path: str) -> Any:
         """Return the JSON at ``path``; None while there is no answer."""

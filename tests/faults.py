@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import monotonic
 from typing import Any
 
@@ -254,6 +255,29 @@ def run(folder: Path, seed: int, faults: int, members: int = 4, viewers: int = 5
         return ill.verdict()
 
 
+def kills(folder: Path, seed: int, count: int, members: int = 3, viewers: int = 60) -> list[float]:
+    """Kill the poller so often; return each time the longest gap at a viewer of another process."""
+    gaps = []
+    with torture(folder, seed, members, viewers) as (ill, growing):
+        for _ in range(count):
+            poller = until(lambda: ill.poller, what="a poller", patience=PATIENCE)
+            assert poller is not None
+            before = growing.value
+            until(lambda b=before: growing.value > b + 4, what="polls")  # type: ignore[misc]
+            connects = [visitor.connects for visitor in ill.viewers.visitors]
+            for visitor in ill.viewers.visitors:
+                visitor.gap = 0.0
+            poller.end()
+            last = growing.value
+            until(lambda v=last: growing.value > v + 4, what="polls", patience=PATIENCE)  # type: ignore[misc]
+            pairs = zip(ill.viewers.visitors, connects, strict=True)
+            gaps.append(max(visitor.gap for visitor, n in pairs if visitor.connects == n))
+            poller.begin()
+            until(lambda p=poller: p.member.ready, what="a start", patience=PATIENCE)  # type: ignore[misc]
+        assert ill.viewers.wrong == []
+    return gaps
+
+
 def main() -> None:
     """Run it at length and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -261,9 +285,14 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--viewers", type=int, default=500)
     parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--kills", type=int, help="only kill the poller so often; print the gaps")
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
+        if args.kills:
+            gaps = sorted(kills(Path(folder), args.seed, args.kills))
+            print(f"{len(gaps)} kills: gap median {median(gaps):.2f} s, most {gaps[-1]:.2f} s")
+            return
         verdict = run(Path(folder), args.seed, args.faults, args.members, args.viewers)
     print(verdict)
     for what in verdict.wrong[:20]:

@@ -67,17 +67,21 @@ def test_viewers_of_another_process_do_not_notice_that_the_poller_is_killed(
 
 
 class Process:
-    """A process of a cluster without its server: board `b`, whose one feed is the test."""
+    """A process of a cluster without its server: board `b`, whose one feed is the test.
 
-    def __init__(self, bus: ForgetfulBus, lease: float = 0.4) -> None:
+    What the feed says, whoever polls reads: it is in ``source``.
+    """
+
+    def __init__(self, bus: ForgetfulBus, source: list[int], lease: float = 0.5) -> None:
         self.link = IllLink(bus)
+        self.source = source
         self.live = LiveBoard("b", f"epoch-of-{id(self)}", Shape("B", "quotes", [], ["f"], 0.01))
         self.live.disown()
         self.boards = {"b": self.live}
         self.hub = Hub(self.boards)
         self.settings = Settings(url="redis://nowhere", lease=lease)
         self.cluster = Cluster(self.link, self.settings, self.boards, self.hub)
-        self.cluster.on_lead = lambda: self.live.inherit({"f": ["last"]})
+        self.cluster.on_lead = self._lead
         self.cluster.on_follow = self.live.disown
         self.producer = Producer(self.boards, self.hub, publisher=self.cluster.publish)
         self.tasks: list[asyncio.Task[None]] = []
@@ -93,10 +97,16 @@ class Process:
         for task in self.tasks:
             task.cancel()
 
-    def say(self, last: int) -> None:
-        """Let the feed say a value."""
-        self.live.board.apply("f", {"A": {"last": last}})
-        self.live.changed.set()
+    def _lead(self) -> None:
+        self.live.inherit({"f": ["last"]})
+        self.say(*self.source[-1:])
+
+    def say(self, *last: int) -> None:
+        """Let the feed say a value, which this process reads if it is the poller."""
+        self.source += last
+        if self.live.owned and last:
+            self.live.board.apply("f", {"A": {"last": last[0]}})
+            self.live.changed.set()
 
     @property
     def rows(self) -> Rows:
@@ -124,7 +134,8 @@ async def soon(look: Callable[[], object]) -> None:
 @asynccontextmanager
 async def processes(bus: ForgetfulBus, count: int = 2) -> AsyncIterator[list[Process]]:
     """Run processes; the first of them is the poller and has said 1, which all show."""
-    running = [Process(bus) for _ in range(count)]
+    source: list[int] = []
+    running = [Process(bus, source) for _ in range(count)]
     try:
         running[0].start()
         await soon(lambda: running[0].cluster.leads)
@@ -164,7 +175,7 @@ async def test_an_emptied_bus_is_told_again_by_a_poller_whose_lease_holds(
         await soon(lambda: all(p.last == 2 for p in others))
         assert {p.place for p in (poller, *others)} == {Position(place.epoch, place.seq + 1)}
         assert [p.link.loads for p in others] == loads
-        new = Process(bus)
+        new = Process(bus, poller.source)
         new.start()
         await soon(lambda: new.place == poller.place and new.last == 2)
         new.stop()
@@ -259,6 +270,19 @@ async def test_where_the_bus_takes_nothing_every_board_is_stale_and_says_so() ->
         assert poller.cluster.why is None
 
 
+async def test_what_was_refused_and_is_no_longer_wanted_is_no_trouble() -> None:
+    """The feed is back where the board is: there is nothing left to publish."""
+    bus = ForgetfulBus()
+    async with processes(bus) as both:
+        poller = both[0]
+        poller.link.refuses = "OOM"
+        poller.say(2)
+        await soon(lambda: all(p.live.doubt == cluster.NOTHING_TAKEN for p in both))
+        poller.say(1)
+        await soon(lambda: all(p.live.doubt is None for p in both))
+        assert poller.cluster.why is None
+
+
 async def test_entries_that_do_not_come_are_fetched_over_another_link() -> None:
     """And where that does not work either the board is stale, until it does."""
     bus = ForgetfulBus()
@@ -283,23 +307,28 @@ async def test_a_process_that_is_cut_off_is_stale_and_no_poller_until_it_is_back
     caplog.set_level(logging.INFO)
     bus = ForgetfulBus()
     async with processes(bus) as (poller, other):
+        poller.link.holds_answers = 1
+        poller.say(-1)
+        await soon(lambda: poller.link.holds_answers == 0)
         poller.link.cut = True
         await soon(lambda: poller.live.doubt == cluster.SILENCE and other.cluster.leads)
         assert not poller.cluster.leads
+        poller.link.answers.set()  # a late one, which is of no interest any more
         other.say(2)
         await soon(lambda: other.last == 2)
-        assert poller.last == 1
+        assert poller.last != 2
         assert other.live.doubt is None
         poller.link.cut = False
         await soon(lambda: poller.last == 2 and poller.live.doubt is None)
         assert poller.place == other.place
         assert other.cluster.leads
+        assert poller.cluster.why is None
         assert caplog.text.count("the bus does not answer") == 1
 
 
 async def test_beats_that_fail_come_ever_later_and_never_in_step() -> None:
     """A bus that comes back is not asked by everybody at once; its poller does not wait."""
-    process = Process(ForgetfulBus())
+    process = Process(ForgetfulBus(), [])
     assert process.cluster._pause(0.25) == 0.25
     process.cluster._failures = 10
     pauses = {process.cluster._pause(0.25) for _ in range(100)}

@@ -121,7 +121,7 @@ class Cluster:
         self._begun: dict[str, _Since] = {}  # boards settled in this term
         self._unsure: set[str] = set()  # boards of which the bus may have taken another entry
         self._refused: str | None = None  # why the bus takes nothing
-        self._refused_since = 0.0
+        self._refused_since = self._refused_at = 0.0
         self._cursors: dict[str, str] = {}
         self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
@@ -176,8 +176,19 @@ class Cluster:
     @property
     def _takes_nothing(self) -> str | None:
         """Why the bus has taken nothing of what this process reads for too long."""
-        late = monotonic() - self._refused_since > DOUBT_LEASES * self.settings.lease
-        return f"the bus takes no changes: {self._refused}" if self._refused and late else None
+        now = monotonic()
+        if self._refused is None or not self._term:  # an answer may come when it polls no more
+            return None
+        if now - self._refused_at > self._retried:
+            return None  # what it did not take has become what it has
+        late = now - self._refused_since > DOUBT_LEASES * self.settings.lease
+        return f"the bus takes no changes: {self._refused}" if late else None
+
+    @property
+    def _retried(self) -> float:
+        """In how many seconds what the bus did not take has certainly been tried again."""
+        longest = max((live.flush_interval for live in self._boards.values()), default=0.0)
+        return longest + 2 * DOUBT_LEASES * self.settings.lease
 
     # -- what the poller publishes
 
@@ -188,7 +199,7 @@ class Cluster:
         try:
             if live.name not in self._begun:  # a board that came with a reload
                 await self._begin(live, anew=False)
-            since = self._begun[live.name]
+            since = self._begun.get(live.name) or _Since()
             data = entry.encode()
             state = None
             if since.is_much(self.settings.kept):
@@ -200,9 +211,10 @@ class Cluster:
             return False
         except BusError as error:
             log.debug("board '%s' was not published: %s", live.name, error)
-            if self._refused is None:
-                self._refused_since = monotonic()
-            self._refused = str(error)
+            now = monotonic()
+            if self._refused is None or now - self._refused_at > self._retried:
+                self._refused_since = now
+            self._refused, self._refused_at = str(error), now
             if isinstance(error, Elsewhere):
                 await self._find(live)
             return False
@@ -423,6 +435,7 @@ class Cluster:
             self._memory = pulse.memory
             self._unsure.clear()
             self._ready, self._refused = True, None
+            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 return
