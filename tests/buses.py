@@ -267,16 +267,15 @@ class Postgres:
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
-        self._end("immediate")
+        self._end(signal.SIGQUIT)
 
     def stop(self) -> None:
         """End it with everything put in order."""
-        self._end("fast")
+        self._end(signal.SIGINT)
 
-    def _end(self, how: str) -> None:
-        ended = self._run("pg_ctl", "stop", "--mode", how)
-        assert ended.returncode == 0, ended.stderr
-        self.process.wait(PATIENCE)
+    def _end(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+        self.process.wait(START)
 
     def stand_by(self) -> None:
         """Be a standby from the next start on, one without a server to follow."""

@@ -69,7 +69,7 @@ _BEGIN = "INSERT INTO {schema}.cluster (protocol) VALUES ($1) ON CONFLICT DO NOT
 
 _BEAT = "SELECT * FROM {schema}.beat_{shape}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _RESIGN = "SELECT {schema}.resign_{shape}($1)"
-_PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
+_PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FORGET = "SELECT * FROM {schema}.forget_{shape}($1, $2, $3)"
 _SAY = "SELECT {schema}.say_{shape}($1, $2)"
 _PUT = "SELECT {schema}.put_{shape}($1, $2, $3, $4, $5, $6)"
@@ -163,6 +163,7 @@ class PostgresBus:
             step.entry,
             step.state,
             self._kept,
+            step.memory,
         )
         _check(found)
         if found["said"] == "fenced":

@@ -159,7 +159,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.publish_{shape}(
     p_protocol integer, p_term text, p_board text, p_before text, p_after text, p_entry bytea,
-    p_state bytea, p_kept bigint,
+    p_state bytea, p_kept bigint, p_memory text,
     OUT protocol integer, OUT said text, OUT was text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -171,7 +171,8 @@ BEGIN
     IF c.protocol <> p_protocol THEN
         RETURN;
     END IF;
-    IF c.term IS DISTINCT FROM p_term OR c.until <= clock_timestamp() THEN
+    IF c.term IS DISTINCT FROM p_term OR c.until <= clock_timestamp()
+        OR (p_memory <> '' AND p_memory <> {schema}.memory_{shape}()) THEN
         said := 'fenced';
         RETURN;
     END IF;
