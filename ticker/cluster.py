@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any
 
@@ -34,6 +34,7 @@ from ticker.config import Bus as Settings
 from ticker.entry import Entry
 from ticker.hub import Hub
 from ticker.live import LiveBoard
+from ticker.traffic import Lags
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,30 @@ STATE_BYTES = 64_000
 
 Heard = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[tuple[str, bytes]]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went over the bus: plain numbers, read when somebody asks for the metrics."""
+
+    terms: int = 0
+    """How often this process became the poller."""
+    published: int = 0
+    """Entries that the bus took."""
+    published_bytes: int = 0
+    read: int = 0
+    """Entries that came over the bus, to the poller its own too."""
+    read_bytes: int = 0
+    fenced: int = 0
+    """Entries refused because another process is the poller."""
+    elsewhere: int = 0
+    """Entries refused because the board is not where they lead on from."""
+    failed: int = 0
+    """Entries that the bus could not be asked to take."""
+    reloads: int = 0
+    """Boards that were read as a whole."""
+    lags: Lags = field(default_factory=Lags)
+    """How long publishing took, until the bus had answered."""
 
 
 @dataclass(slots=True)
@@ -93,8 +118,7 @@ class Cluster:
         """Called when this process becomes the poller: boards are where the bus is."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
-        self.terms = 0
-        """How often this process became the poller."""
+        self.counts = Counts()
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
@@ -130,6 +154,21 @@ class Cluster:
         late = [n for n, since in self._behind.items() if now - since > 2 * SILENT_SECONDS]
         return f"behind the bus: {', '.join(late)}" if late else None
 
+    @property
+    def answers(self) -> bool:
+        """Whether the bus answered when it was asked last."""
+        return self._trouble is None
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds the bus has not answered."""
+        return monotonic() - self._heard_at
+
+    @property
+    def behind(self) -> float:
+        """For how many seconds a board has been behind the bus; 0 when none is."""
+        return max((monotonic() - since for since in self._behind.values()), default=0.0)
+
     def on(self, kind: str, heard: Heard) -> None:
         """Let ``heard`` have every news of a kind, also what this process says."""
         self._handlers[kind] = heard
@@ -153,16 +192,23 @@ class Cluster:
             if live.doubt is None and since.is_much(self.settings.kept):
                 state = live.snapshot().text
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
+            asked = monotonic()
             await self.bus.publish(self._term, Step(live.name, before, after, data, state))
         except Elsewhere:
+            self.counts.elsewhere += 1
             self._reload(live.name)  # what we do not know of was ours: its answer was lost
             return False
         except Fenced:
+            self.counts.fenced += 1
             self._step_down("another process took over")
             return False
         except BusError as error:
+            self.counts.failed += 1
             log.debug("board '%s' was not published: %s", live.name, error)
             return False
+        self.counts.lags.add(monotonic() - asked)
+        self.counts.published += 1
+        self.counts.published_bytes += len(data)
         if state is not None:
             since.entries, since.size, since.state = 0, 0, len(state)
         since.entries, since.size = since.entries + 1, since.size + len(data)
@@ -304,7 +350,7 @@ class Cluster:
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 return
-            self.terms += 1
+            self.counts.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
             self.on_lead()
         except Fenced:
@@ -366,6 +412,7 @@ class Cluster:
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
                 stored = await self.bus.load(name)
+                self.counts.reloads += 1
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored)
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
@@ -391,6 +438,8 @@ class Cluster:
         return await self.bus.read(cursors, READ_SECONDS)
 
     def _take(self, live: LiveBoard, data: bytes) -> None:
+        self.counts.read += 1
+        self.counts.read_bytes += len(data)
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)
