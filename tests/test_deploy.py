@@ -203,6 +203,25 @@ def test_alerts_fire_in_prometheus(watched: str) -> None:
     assert health == dict.fromkeys(ALERTS, "ok")
 
 
+def test_the_query_for_kubernetes_scaling_finds_viewers(watched: str) -> None:
+    """As prometheus-adapter fills it in, but for pods, which only a cluster has."""
+    (rule,) = read("kubernetes/monitoring/adapter.yaml")["rules"]["custom"]
+    query = changed(
+        rule["metricsQuery"],
+        ("<<.Series>>", "ticker_viewers"),
+        ("<<.LabelMatchers>>", 'job="ticker"'),
+        ("<<.GroupBy>>", "instance"),
+    )
+
+    def found() -> Any:
+        answer = httpx.get(f"{watched}/query", params={"query": query}).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]["result"]
+
+    (result,) = until(found)
+    assert float(result["value"][1]) in {9500, 950}
+
+
 # -- Grafana
 
 
