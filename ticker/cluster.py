@@ -56,6 +56,9 @@ DOUBT_LEASES = 2
 STATE_BYTES = 64_000
 """A state is kept anew when entries of more than this, and of more than it, came after it."""
 
+NOT_YET = "not connected yet"
+"""Why the bus is not followed before it was asked for the first time."""
+
 Heard = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[tuple[str, bytes]]]
 
@@ -130,7 +133,7 @@ class Cluster:
         self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
         self._well_since: float | None = None
-        self._trouble: str | None = "not connected yet"
+        self._trouble: str | None = NOT_YET
         self._behind: dict[str, float] = {}  # boards behind the bus, and since when
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
@@ -312,7 +315,7 @@ class Cluster:
                 self._reload(name)
 
     def _failed(self, why: str) -> None:
-        if self._trouble is None:
+        if self._trouble in (None, NOT_YET):
             log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
         if self._term and monotonic() >= self._until:
