@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from ruamel.yaml import YAML
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.buses import Member, members, redis
 from tests.support import PATIENCE, Follower, until
@@ -28,6 +30,7 @@ from tests.test_proxies import TRUSTED, caddy_with, follow, nginx
 from tests.tools import DEPLOY, UNPACKED, changed, run, tool
 from ticker import configfile
 from ticker.config import Settings
+from ticker.protocol import CloseCode
 
 KUBERNETES, CLUSTER = DEPLOY / "kubernetes", DEPLOY / "cluster"
 PASSWORD = "0123456789abcdef"
@@ -293,13 +296,21 @@ def three(tmp_path: Path) -> Iterator[list[Member]]:
             yield all_three
 
 
+@contextmanager
+def nginx_before(members: list[Member], folder: Path) -> Iterator[str]:
+    """Run deploy/nginx.conf before several processes."""
+    first, *others = members
+    line = "# server 127.0.0.1:8001 max_fails=0;"
+    lines = [line[2:].replace("127.0.0.1:8001", m.url.removeprefix("http://")) for m in others]
+    several = (("# least_conn;", "least_conn;"), (line, "\n".join(lines)))
+    (folder / "nginx").mkdir()
+    with nginx(first, folder / "nginx", *several) as url:
+        yield url
+
+
 def test_viewers_go_on_elsewhere_through_nginx(three: list[Member], tmp_path: Path) -> None:
     """They spread; the poller is killed, and who it had is led on by a diff from another."""
-    first, *others = three
-    lines = "\n".join(f"server {m.url.removeprefix('http://')};" for m in others)
-    several = (("# least_conn;", "least_conn;"), ("# server 127.0.0.1:8001;", lines))
-    (folder := tmp_path / "nginx").mkdir()
-    with nginx(first, folder, *several) as url:
+    with nginx_before(three, tmp_path) as url:
         go_on(url, three)
 
 
@@ -385,3 +396,114 @@ def ended(viewer: Follower) -> bool:
     except ConnectionClosed:
         return True
     return False
+
+
+class Roamer(threading.Thread):
+    """A viewer that comes back with what it has whenever its connection ends, as the page does."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.seq = self.snapshots = 0
+        self.codes: list[int | None] = []
+        """With which code each connection ended."""
+        self.trouble: list[str] = []
+        """What should not have happened."""
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Watch until told to stop."""
+        last: Follower | None = None
+        while not self._over.is_set():
+            query = f"b&epoch={last.epochs['b']}&seq={self.seq}" if last is not None else "b"
+            try:
+                viewer = follow(self.url, query)
+                if last is not None:
+                    viewer.rows, viewer.seqs, viewer.epochs = last.rows, last.seqs, last.epochs
+                with viewer:
+                    last = self._watch(viewer)
+            except (OSError, AssertionError, WebSocketException) as error:
+                self.trouble.append(repr(error))
+                return
+
+    def _watch(self, viewer: Follower) -> Follower:
+        """Return the viewer when its connection has ended, after the wait that it was told."""
+        wait = 0.0
+        try:
+            while not self._over.is_set():
+                message = viewer.next()
+                self.snapshots += message["type"] == "snapshot"
+                self.seq = viewer.seqs.get("b", 0)
+                if message["type"] == "goodbye":
+                    wait = random.uniform(*message["retry"])
+        except ConnectionClosed as closed:
+            self.codes.append(closed.rcvd.code if closed.rcvd is not None else None)
+        self._over.wait(wait)
+        return viewer
+
+    def stop(self) -> None:
+        """Leave."""
+        self._over.set()
+        self.join(PATIENCE)
+
+
+@contextmanager
+def roaming(url: str, count: int) -> Iterator[list[Roamer]]:
+    """Let so many viewers watch by way of a proxy; each must have come without trouble so far."""
+    roamers = [Roamer(url) for _ in range(count)]
+    try:
+        for roamer in roamers:
+            roamer.start()
+        until(lambda: all(r.seq > 5 or r.trouble for r in roamers), what="the first diffs")
+        yield roamers
+    finally:
+        for roamer in roamers:
+            roamer.stop()
+
+
+UPGRADED = changed(
+    CONFIG, ("presence: 0s", "presence: 0s, drain_delay: 500ms, drain: 2s, return_within: 1s")
+)
+
+
+def test_nobody_notices_a_rolling_upgrade(tmp_path: Path) -> None:
+    """Each of three processes is replaced: all viewers move, by goodbyes, and get diffs alone."""
+    with redis(tmp_path) as bus, ExitStack() as running:
+        file = tmp_path / "ticker.yaml"
+        file.write_text(UPGRADED.format(url=bus.url))
+        three = running.enter_context(members(file, 3))
+        with nginx_before(three, tmp_path) as url, roaming(url, 9) as roamers:
+            for old in three:
+                old.signal(signal.SIGTERM)
+                assert old.process.wait(PATIENCE) == 0
+                old.kill()
+                new = Member(file, "--port", str(old.port))
+                running.callback(new.kill)
+                new.port, new.url = old.port, old.url
+                until(lambda m=new: m.ready, what="the new one's start")  # type: ignore[misc]
+            seqs = [roamer.seq for roamer in roamers]
+            until(lambda: all(r.seq > s + 5 for r, s in zip(roamers, seqs, strict=True)))
+        for roamer in roamers:
+            assert roamer.trouble == []
+            assert set(roamer.codes) == {CloseCode.DRAINING}
+            assert roamer.snapshots == 1
+
+
+def test_viewers_spread_over_a_process_that_is_added(tmp_path: Path) -> None:
+    """By `rotate`: each comes back at once, where the fewest are."""
+    with redis(tmp_path) as bus, ExitStack() as running:
+        file = tmp_path / "ticker.yaml"
+        file.write_text(
+            changed(CONFIG, ("presence: 0s", "presence: 0s, rotate: 1s")).format(url=bus.url)
+        )
+        two = running.enter_context(members(file, 2))
+        added = Member(file)
+        running.callback(added.kill)
+        added.signal(signal.SIGSTOP)
+        with nginx_before([*two, added], tmp_path) as url, roaming(url, 6) as roamers:
+            added.signal(signal.SIGCONT)
+            until(lambda: added.ready)
+            until(lambda: viewers(added) >= 2, what="viewers on the added process")
+        for roamer in roamers:
+            assert roamer.trouble == []
+            assert set(roamer.codes) <= {CloseCode.ROTATED}

@@ -81,7 +81,7 @@ def nginx(server: Running | Member, folder: Path, *changes: tuple[str, str]) -> 
     site = changed(
         (DEPLOY / "nginx.conf").read_text(),
         ("listen 80 ", f"listen 127.0.0.1:{port} "),
-        ("127.0.0.1:8000;", f"{server.url.removeprefix('http://')};"),
+        ("127.0.0.1:8000 ", f"{server.url.removeprefix('http://')} "),
         ("/var/cache/nginx/ticker", str(folder / "cache")),
         *changes,
     )
