@@ -34,6 +34,9 @@ from ticker.protocol import CloseCode
 
 KUBERNETES, CLUSTER = DEPLOY / "kubernetes", DEPLOY / "cluster"
 PASSWORD = "0123456789abcdef"
+START = 4 * PATIENCE
+"""Longest wait for a process to start, or to end, beside several others."""
+
 LEEWAY = 10.0
 """Seconds that ticker may take to end, beyond `drain_delay` and `drain`."""
 
@@ -359,7 +362,7 @@ def test_viewers_go_on_elsewhere_through_caddy(tmp_path: Path) -> None:
             member.port, member.url = port, f"http://{host}:{port}"
             three.append(member)
         for member in three:
-            until(lambda m=member: m.ready, what="a member's start")  # type: ignore[misc]
+            until(lambda m=member: m.ready, what="a member's start", patience=START)  # type: ignore[misc]
         (folder := tmp_path / "caddy").mkdir()
         site = changed(
             (CLUSTER / "Caddyfile").read_text(),
@@ -467,7 +470,7 @@ def roaming(url: str, count: int) -> Iterator[list[Roamer]]:
 
 
 UPGRADED = changed(
-    CONFIG, ("presence: 0s", "presence: 0s, drain_delay: 500ms, drain: 2s, return_within: 1s")
+    CONFIG, ("presence: 0s", "presence: 0s, drain_delay: 500ms, drain: 10s, return_within: 1s")
 )
 
 
@@ -480,12 +483,12 @@ def test_nobody_notices_a_rolling_upgrade(tmp_path: Path) -> None:
         with nginx_before(three, tmp_path) as url, roaming(url, 9) as roamers:
             for old in three:
                 old.signal(signal.SIGTERM)
-                assert old.process.wait(PATIENCE) == 0
+                assert old.process.wait(START) == 0
                 old.kill()
                 new = Member(file, "--port", str(old.port))
                 running.callback(new.kill)
                 new.port, new.url = old.port, old.url
-                until(lambda m=new: m.ready, what="the new one's start")  # type: ignore[misc]
+                until(lambda m=new: m.ready, what="the new one's start", patience=START)  # type: ignore[misc]
             seqs = [roamer.seq for roamer in roamers]
             until(lambda: all(r.seq > s + 5 for r, s in zip(roamers, seqs, strict=True)))
         for roamer in roamers:
@@ -507,7 +510,7 @@ def test_viewers_spread_over_a_process_that_is_added(tmp_path: Path) -> None:
         added.signal(signal.SIGSTOP)
         with nginx_before([*two, added], tmp_path) as url, roaming(url, 6) as roamers:
             added.signal(signal.SIGCONT)
-            until(lambda: added.ready)
+            until(lambda: added.ready, patience=START)
             until(lambda: viewers(added) >= 2, what="viewers on the added process")
         for roamer in roamers:
             assert roamer.trouble == []
