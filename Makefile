@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops check format bench bench-web screenshots clean
+.PHONY: run test test-all demo-ops faults check format bench bench-web screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -25,6 +25,10 @@ test-all: $(VENV)/.dev $(VENV)/.browser
 # a day of operations with 500 viewers: change, break, mend, add, remove, rotate a token, drain
 demo-ops: $(VENV)/.dev
 	$(BIN)/pytest -s tests/test_operations.py
+
+# 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.buses import Member, members, redis
-from tests.support import until
+from tests.illness import ForgetfulBus, IllLink
+from tests.support import PATIENCE, until
+from ticker import cluster
+from ticker.bus import Beat, Fenced, Position
+from ticker.cluster import Cluster
+from ticker.config import Bus as Settings
+from ticker.diff import Rows
+from ticker.hub import Hub
+from ticker.live import LiveBoard, Shape
+from ticker.producer import Producer
 
 CONFIG = """
 server: {{port: 0}}
@@ -65,3 +79,292 @@ def test_a_bus_that_is_not_there_at_the_start_is_waited_for(config: Path, tmp_pa
             assert member.said.count(words) == 1
         finally:
             member.kill()
+
+
+# -- what goes wrong between one process and the bus, on command
+
+
+class Process:
+    """A process of a cluster without its server: board `b`, whose one feed is the test.
+
+    What the feed says, whoever polls reads: it is in ``source``.
+    """
+
+    def __init__(self, bus: ForgetfulBus, source: list[int], lease: float = 0.5) -> None:
+        self.link = IllLink(bus)
+        self.source = source
+        self.live = LiveBoard("b", f"epoch-of-{id(self)}", Shape("B", "quotes", [], ["f"], 0.01))
+        self.live.disown()
+        self.boards = {"b": self.live}
+        self.hub = Hub(self.boards)
+        self.settings = Settings(url="redis://nowhere", lease=lease)
+        self.cluster = Cluster(self.link, self.settings, self.boards, self.hub)
+        self.cluster.on_lead = self._lead
+        self.cluster.on_follow = self.live.disown
+        self.producer = Producer(self.boards, self.hub, publisher=self.cluster.publish)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to beat, follow and publish."""
+        forever = [self.cluster.beat_forever(), self.cluster.follow_forever()]
+        forever += [self.producer.publish_forever(self.live)]
+        self.tasks = [asyncio.create_task(coroutine) for coroutine in forever]
+
+    def stop(self) -> None:
+        """End as if killed."""
+        for task in self.tasks:
+            task.cancel()
+
+    def _lead(self) -> None:
+        self.live.inherit({"f": ["last"]})
+        self.say(*self.source[-1:])
+
+    def say(self, *last: int) -> None:
+        """Let the feed say a value, which this process reads if it is the poller."""
+        self.source += last
+        if self.live.owned and last:
+            self.live.board.apply("f", {"A": {"last": last[0]}})
+            self.live.changed.set()
+
+    @property
+    def rows(self) -> Rows:
+        """What viewers are shown."""
+        return dict(self.live.board.snapshot().rows)
+
+    @property
+    def last(self) -> Any:
+        """The value that viewers are shown."""
+        return self.rows.get("A", {}).get("last")
+
+    @property
+    def place(self) -> Position:
+        """Where the board is."""
+        return Position(self.live.epoch, self.live.seq)
+
+
+async def soon(look: Callable[[], object]) -> None:
+    """Wait until ``look`` is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not look():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def processes(bus: ForgetfulBus, count: int = 2) -> AsyncIterator[list[Process]]:
+    """Run processes; the first of them is the poller and has said 1, which all show."""
+    source: list[int] = []
+    running = [Process(bus, source) for _ in range(count)]
+    try:
+        running[0].start()
+        await soon(lambda: running[0].cluster.leads)
+        for other in running[1:]:
+            other.start()
+        running[0].say(1)
+        await soon(lambda: all(process.last == 1 for process in running))
+        await soon(lambda: all(p.cluster.pulse and p.cluster.pulse.settled for p in running))
+        yield running
+    finally:
+        for process in running:
+            process.stop()
+
+
+async def test_a_step_whose_answer_was_lost_is_published_once() -> None:
+    """It comes back to the poller as it does to others; what is read next leads on from there."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        place = poller.place
+        poller.link.loses_answers = 3
+        for value in 2, 3, 4, 5:
+            poller.say(value)
+            await soon(lambda v=value: poller.last == other.last == v)  # type: ignore[misc]
+        assert poller.place == other.place == Position(place.epoch, place.seq + 4)
+
+
+async def test_an_emptied_bus_is_told_again_by_a_poller_whose_lease_holds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Epoch and seq go on; the others take no board as a whole, and one who starts finds it."""
+    bus = ForgetfulBus()
+    async with processes(bus, 3) as (poller, *others):
+        place, loads = poller.place, [p.link.loads for p in others]
+        bus.revert(vars(ForgetfulBus()), memory="another")
+        await soon(lambda: "told again" in caplog.text)
+        poller.say(2)
+        await soon(lambda: all(p.last == 2 for p in others))
+        assert {p.place for p in (poller, *others)} == {Position(place.epoch, place.seq + 1)}
+        assert [p.link.loads for p in others] == loads
+        new = Process(bus, poller.source)
+        new.start()
+        await soon(lambda: new.place == poller.place and new.last == 2)
+        new.stop()
+
+
+async def test_a_bus_emptied_by_hand_is_told_again() -> None:
+    """Its memory has the same name, terms begin anew: what is missing shows all the same."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        place = poller.place
+        other.link.cut = True  # else it might be the first to find that there is no poller
+        bus.revert({k: v for k, v in vars(ForgetfulBus()).items() if k != "memory"})
+        poller.say(2)
+        await soon(lambda: poller.last == 2)
+        other.link.cut = False
+        await soon(lambda: other.last == 2)
+        assert poller.place == other.place == Position(place.epoch, place.seq + 1)
+        await soon(lambda: bus._settled == bus.memory)
+
+
+async def test_a_bus_that_went_back_while_an_answer_was_lost_gets_a_new_epoch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The others may have shown what nobody knows any more: their viewers begin anew."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        before, saved = poller.place, bus.saved()
+        poller.link.swallows = True
+        poller.cluster.reread()
+        poller.link.holds_answers = 1
+        poller.say(2)
+        await soon(lambda: other.last == 2)
+        assert poller.last == 1
+        bus.revert(saved, memory="the replica's")
+        await soon(lambda: poller.live.epoch != before.epoch)
+        poller.link.answers.set()
+        poller.say(3)
+        await soon(lambda: other.last == poller.last == 3)
+        assert poller.place == other.place
+        assert poller.live.epoch != before.epoch
+        assert "new epoch" in caplog.text
+
+
+async def test_a_new_epoch_begins_where_nobody_knows_what_was_forgotten() -> None:
+    """Its poller is gone with it; all who are left agree again."""
+    bus = ForgetfulBus()
+    async with processes(bus, 3) as (poller, *others):
+        saved, epoch = bus.saved(), poller.live.epoch
+        poller.say(2)
+        await soon(lambda: all(p.last == 2 for p in others))
+        poller.stop()
+        bus.revert(saved, memory="the replica's")
+        await soon(lambda: any(p.cluster.leads for p in others))
+        await soon(lambda: others[0].place == others[1].place != poller.place)
+        assert others[0].live.epoch != epoch
+        assert others[0].rows == others[1].rows == poller.rows
+
+
+async def test_of_a_bus_with_another_memory_nobody_becomes_the_poller_before_the_old_one() -> None:
+    """One that beats a moment earlier would have to begin a new epoch."""
+    bus = ForgetfulBus()
+    knows = Beat("other", b"{}", "", takes=True, lease=1, memory="here")
+    bus.memory = "another"
+    assert (await bus.beat(knows)).poller == ""
+    assert (await bus.beat(Beat("poller", b"{}", "1:poller", True, 1, "", "here"))).term
+
+
+async def test_a_term_that_was_given_up_is_never_used_again() -> None:
+    """What was sent in it may still be on its way, and must be refused when it comes."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        term, step = poller.link.steps[-1]
+        poller.cluster._step_down("a test")
+        await soon(lambda: poller.cluster.leads or other.cluster.leads)
+        with pytest.raises(Fenced):
+            await bus.publish(term, step)
+        await soon(lambda: poller.place == other.place)
+
+
+async def test_where_the_bus_takes_nothing_every_board_is_stale_and_says_so() -> None:
+    """Also where beats are well; it is lifted with the first step that is taken."""
+    bus = ForgetfulBus()
+    async with processes(bus) as both:
+        poller, other = both
+        poller.link.refuses = "OOM command not allowed when used memory > 'maxmemory'."
+        poller.say(2)
+        await soon(lambda: all(p.live.doubt == cluster.NOTHING_TAKEN for p in both))
+        assert "OOM" in str(poller.cluster.why)
+        assert other.last == poller.last == 1
+        poller.link.refuses = ""
+        await soon(lambda: all(p.live.doubt is None and p.last == 2 for p in both))
+        assert poller.cluster.why is None
+
+
+async def test_what_was_refused_and_is_no_longer_wanted_is_no_trouble() -> None:
+    """The feed is back where the board is: there is nothing left to publish."""
+    bus = ForgetfulBus()
+    async with processes(bus) as both:
+        poller = both[0]
+        poller.link.refuses = "OOM"
+        poller.say(2)
+        await soon(lambda: all(p.live.doubt == cluster.NOTHING_TAKEN for p in both))
+        poller.say(1)
+        await soon(lambda: all(p.live.doubt is None for p in both))
+        assert poller.cluster.why is None
+
+
+async def test_entries_that_do_not_come_are_fetched_over_another_link() -> None:
+    """And where that does not work either the board is stale, until it does."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        other.link.swallows = True
+        poller.say(2)
+        await soon(lambda: other.last == 2)
+        assert other.live.doubt is None
+        other.link.no_loads = True
+        poller.say(3)
+        await soon(lambda: other.live.doubt == cluster.NOTHING_COMES)
+        assert other.cluster.why is not None
+        other.link.no_loads = other.link.swallows = False
+        await soon(lambda: other.last == 3 and other.live.doubt is None)
+        assert other.cluster.why is None
+
+
+async def test_a_process_that_is_cut_off_is_stale_and_no_poller_until_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another polls meanwhile; the edge is logged, not each beat."""
+    caplog.set_level(logging.INFO)
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        poller.link.holds_answers = 1
+        poller.say(-1)
+        await soon(lambda: poller.link.holds_answers == 0)
+        poller.link.cut = True
+        await soon(lambda: poller.live.doubt == cluster.SILENCE and other.cluster.leads)
+        assert not poller.cluster.leads
+        poller.link.answers.set()  # a late one, which is of no interest any more
+        other.say(2)
+        await soon(lambda: other.last == 2)
+        assert poller.last != 2
+        assert other.live.doubt is None
+        poller.link.cut = False
+        await soon(lambda: poller.last == 2 and poller.live.doubt is None)
+        assert poller.place == other.place
+        assert other.cluster.leads
+        assert poller.cluster.why is None
+        assert caplog.text.count("the bus does not answer") == 1
+
+
+async def test_beats_that_fail_come_ever_later_and_never_in_step() -> None:
+    """A bus that comes back is not asked by everybody at once; its poller does not wait."""
+    process = Process(ForgetfulBus(), [])
+    assert process.cluster._pause(0.25) == 0.25
+    process.cluster._failures = 10
+    pauses = {process.cluster._pause(0.25) for _ in range(100)}
+    assert 1.0 <= min(pauses) < max(pauses) <= 2.0
+    assert len(pauses) > 50
+
+
+async def test_a_viewer_ahead_of_a_process_is_told_nothing_until_that_is_there() -> None:
+    """It comes from a process that was quicker: a snapshot would lead it back."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        other.link.swallows = True
+        other.cluster.reread()
+        seq = other.live.seq
+        poller.say(2)
+        await soon(lambda: poller.last == 2)
+        assert other.live.seq == seq
+        assert other.live.since(poller.live.seq) is None
+        other.link.swallows = False
+        await soon(lambda: other.last == 2)
+        assert other.live.since(poller.live.seq) is None

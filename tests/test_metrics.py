@@ -307,7 +307,7 @@ def test_the_poller_tells_of_the_bus(bus: MemoryBus) -> None:
 def test_entries_that_the_bus_does_not_take_are_counted(
     bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By why; who was fenced off is the poller no more and tells of no feeds."""
+    """By why."""
     with polling() as server:
         cluster, live = server.ticker.cluster, server.ticker.boards["b"]
         assert cluster is not None
@@ -325,13 +325,21 @@ def test_entries_that_the_bus_does_not_take_are_counted(
 
         refuse(BusError("no"))
         until(lambda: cluster.counts.failed)
-        refuse(Elsewhere("no"))
+        refuse(Elsewhere("b", None, None))
         until(lambda: cluster.counts.elsewhere)
         refuse(Fenced("no"))
         until(lambda: cluster.counts.fenced)
-        told = until(lambda: ((now := tell(server))["ticker_bus_poller"] == 0 and now) or {})
+        told = tell(server)
         for why in ("failed", "elsewhere", "fenced"):
             assert told[f"ticker_bus_refused_total{{why={why}}}"] >= 1
+
+
+def test_who_reads_no_feeds_tells_of_none(bus: MemoryBus) -> None:
+    """Such as one that is about to end, and has given the lease back."""
+    with polling() as server:
+        server.ticker.hub.draining = True
+        told = until(lambda: now if (now := tell(server))["ticker_bus_poller"] == 0 else {})
+        assert told["ticker_bus_terms_total"] == 1
         assert not [name for name in told if name.startswith("ticker_feed_")]
 
 

@@ -28,9 +28,25 @@ def tool(name: str) -> str:
     return found
 
 
+def postgres_tool(name: str) -> str:
+    """Return the path of a program of PostgreSQL's server, which Debian keeps out of the way."""
+    places = [UNPACKED / "postgresql" / "usr/lib/postgresql", Path("/usr/lib/postgresql")]
+    found = [path for place in places for path in sorted(place.glob(f"*/bin/{name}"))]
+    return str(found[-1]) if found else tool(name)
+
+
 def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def libraries(program: str) -> dict[str, str]:
+    """Return the environment in which an unpacked program finds what was unpacked with it."""
+    if UNPACKED not in Path(program).parents:
+        return {}
+    package = UNPACKED / Path(program).relative_to(UNPACKED).parts[0]
+    found = sorted(package.glob("usr/lib/*-linux-*"))
+    return {"LD_LIBRARY_PATH": str(found[0])} if found else {}
 
 
 @contextmanager

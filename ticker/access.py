@@ -25,6 +25,7 @@ from ticker.viewer import Viewer
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 10
+STARTING_RETRY = 1
 """Seconds after which a viewer for whom there was no place may come back."""
 
 
@@ -84,6 +85,8 @@ class Access:
 
         Raises HTTPException: 503 or 429, with Retry-After.
         """
+        if hub.starting:
+            raise _later(503, "the boards were not yet read from the bus", STARTING_RETRY)
         if hub.full:
             raise _later(503, "no place for another viewer", RETRY_AFTER)
         most = self.server.viewers_per_address

@@ -12,7 +12,8 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Any
 
@@ -29,6 +30,7 @@ from ticker.bus import (
     Pulse,
     Step,
     Stored,
+    Untaken,
 )
 from ticker.config import Bus as Settings
 from ticker.entry import Entry
@@ -50,14 +52,23 @@ RETRY_SECONDS = (0.05, 2.0)
 SILENT_SECONDS = 1.0
 """Entries that the bus has and that did not come for so long are fetched over another link."""
 
+SPREAD_SECONDS = 0.5
+"""Boards that every process has to read anew are read at random times within so long."""
+
+CERTAIN_SECONDS = 0.02
+"""How often it is looked whether a lease that is in question is held."""
+
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
 STATE_BYTES = 64_000
 """A state is kept anew when entries of more than this, and of more than it, came after it."""
 
-NOT_YET = "not connected yet"
-"""Why the bus is not followed before it was asked for the first time."""
+SILENCE = "bus: it does not answer as it should"
+NO_POLLER = "bus: no process reads the feeds"
+NOTHING_TAKEN = "bus: it takes no changes"
+NOTHING_COMES = "bus: changes do not come"
+"""What viewers are told; what exactly is wrong is for the log and `/readyz`, not for everybody."""
 
 Heard = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[tuple[str, bytes]]]
@@ -124,19 +135,30 @@ class Cluster:
         self.counts = Counts()
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
+        self._dropped = ""  # a term that was given up: what was sent in it may still come
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
         self._ready = False  # whether the boards are settled in this term
         self._memory = ""  # of which the boards are settled
+        self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
+        self._goes_on = False  # whether it was the poller before, too
         self._begun: dict[str, _Since] = {}  # boards settled in this term
+        self._unsure: set[str] = set()  # boards of which the bus may have taken another entry
+        self._refused: str | None = None  # why the bus takes nothing
+        self._refused_since = self._refused_at = 0.0
         self._cursors: dict[str, str] = {}
         self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
         self._well_since: float | None = None
-        self._trouble: str | None = NOT_YET
-        self._behind: dict[str, float] = {}  # boards behind the bus, and since when
+        self._trouble: str | None = "not connected yet"
+        self._behind: dict[str, tuple[Position, float]] = {}  # where boards are to be, since when
+        self._fetched: dict[str, float] = {}  # when such a board was last read as a whole
+        self._failures = 0  # beats in a row
+        self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
+        hub.starting = True
+        self.reread()
 
     # -- what others ask
 
@@ -144,6 +166,11 @@ class Cluster:
     def leads(self) -> bool:
         """Whether this process is the poller, as far as it can know."""
         return self._ready and bool(self._term) and monotonic() < self._until
+
+    async def certain(self) -> None:
+        """Wait until it is certain whether this process is the poller."""
+        while self._term and not self.leads:  # noqa: ASYNC110 - time alone ends a lease
+            await asyncio.sleep(CERTAIN_SECONDS)
 
     @property
     def why(self) -> str | None:
@@ -153,9 +180,9 @@ class Cluster:
         unread = [name for name in self._boards if name not in self._cursors]
         if unread:
             return f"not yet read from the bus: {', '.join(unread)}"
-        now = monotonic()
-        late = [n for n, since in self._behind.items() if now - since > 2 * SILENT_SECONDS]
-        return f"behind the bus: {', '.join(late)}" if late else None
+        if late := self._late(monotonic()):
+            return f"behind the bus: {', '.join(late)}"
+        return self._takes_nothing
 
     @property
     def answers(self) -> bool:
@@ -170,7 +197,7 @@ class Cluster:
     @property
     def behind(self) -> float:
         """For how many seconds a board has been behind the bus; 0 when none is."""
-        return max((monotonic() - since for since in self._behind.values()), default=0.0)
+        return max((monotonic() - since for _, since in self._behind.values()), default=0.0)
 
     def on(self, kind: str, heard: Heard) -> None:
         """Let ``heard`` have every news of a kind, also what this process says."""
@@ -179,6 +206,28 @@ class Cluster:
     async def say(self, kind: str, **about: Any) -> None:
         """Tell every process, this one too. Raises BusError."""
         await self.bus.say(orjson.dumps({"kind": kind, "from": self.id, **about}))
+
+    def _late(self, now: float) -> list[str]:
+        """Return the boards of which entries do not come, over no link."""
+        patience = max(2 * SILENT_SECONDS, DOUBT_LEASES * self.settings.lease)
+        return [name for name, (_, since) in self._behind.items() if now - since > patience]
+
+    @property
+    def _takes_nothing(self) -> str | None:
+        """Why the bus has taken nothing of what this process reads for too long."""
+        now = monotonic()
+        if self._refused is None or not self._term:  # an answer may come when it polls no more
+            return None
+        if now - self._refused_at > self._retried:
+            return None  # what it did not take has become what it has
+        late = now - self._refused_since > DOUBT_LEASES * self.settings.lease
+        return f"the bus takes no changes: {self._refused}" if late else None
+
+    @property
+    def _retried(self) -> float:
+        """In how many seconds what the bus did not take has certainly been tried again."""
+        longest = max((live.flush_interval for live in self._boards.values()), default=0.0)
+        return longest + 2 * DOUBT_LEASES * self.settings.lease
 
     # -- what the poller publishes
 
@@ -189,26 +238,31 @@ class Cluster:
         try:
             if live.name not in self._begun:  # a board that came with a reload
                 await self._begin(live, anew=False)
-            since = self._begun[live.name]
+            since = self._begun.get(live.name) or _Since()
             data = entry.encode()
             state = None
-            if live.doubt is None and since.is_much(self.settings.kept):
-                state = live.snapshot().text
+            if since.is_much(self.settings.kept):
+                state = live.state(live.epoch, live.seq)
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
             asked = monotonic()
-            await self.bus.publish(self._term, Step(live.name, before, after, data, state))
-        except Elsewhere:
-            self.counts.elsewhere += 1
-            self._reload(live.name)  # what we do not know of was ours: its answer was lost
-            return False
+            await self._step(Step(live.name, before, after, data, state))
         except Fenced:
             self.counts.fenced += 1
-            self._step_down("another process took over")
+            self._hurry.set()  # another process took over, or the bus has forgotten: ask which
             return False
         except BusError as error:
-            self.counts.failed += 1
             log.debug("board '%s' was not published: %s", live.name, error)
+            now = monotonic()
+            if self._refused is None or now - self._refused_at > self._retried:
+                self._refused_since = now
+            self._refused, self._refused_at = str(error), now
+            if isinstance(error, Elsewhere):
+                self.counts.elsewhere += 1
+                await self._find(live)
+            else:
+                self.counts.failed += 1
             return False
+        self._refused = None
         self.counts.lags.add(monotonic() - asked)
         self.counts.published += 1
         self.counts.published_bytes += len(data)
@@ -218,15 +272,45 @@ class Cluster:
         live.take(entry)  # if its echo was not quicker
         return True
 
+    async def _step(self, step: Step) -> None:
+        """Have the bus take a step; until it has answered, nobody knows where the board is."""
+        if self.pulse is not None:
+            step = replace(step, memory=self.pulse.memory)
+        unsure = step.board in self._unsure
+        self._unsure.add(step.board)
+        try:
+            await self.bus.publish(self._term, step)
+        except Untaken:
+            if not unsure:  # of an earlier one the answer was lost
+                self._unsure.discard(step.board)
+            raise
+        self._unsure.discard(step.board)
+
+    async def _find(self, live: LiveBoard) -> None:
+        """Find out why the bus has a board elsewhere than its poller."""
+        try:
+            stored = await self.bus.load(live.name)
+        except BusError:
+            return  # it is asked again with the next entry
+        if stored.position is not None and stored.position.reaches(_place(live)):
+            self._adopt(live, stored)  # what we did not know of was ours: its answer was lost
+            self._unsure.discard(live.name)
+        elif self.leads and self.pulse is not None:
+            log.warning("the bus has forgotten where board '%s' is", live.name)
+            self._start_settling(self.pulse, goes_on=True)
+
     async def _begin(self, live: LiveBoard, *, anew: bool) -> None:
         """Let the bus have a board as it is here; ``anew`` in another epoch."""
-        if anew:
-            live.begin(secrets.token_hex(4))
+        here = _place(live)
+        at = Position(secrets.token_hex(4), live.seq + 1) if anew else here
+        entry = Entry(live.name, at.epoch, at.seq, at.seq, live.at, feeds=live.feeds)
+        state = live.state(at.epoch, at.seq)
+        await self._step(Step(live.name, None, at, entry.encode(), state))
+        if anew and here == _place(live):
+            live.begin(at.epoch)
             self._hub.restart(live)
-        at = Position(live.epoch, live.seq)
-        entry = Entry(live.name, live.epoch, live.seq, live.seq, live.at, feeds=live.feeds)
-        state = live.snapshot().text
-        await self.bus.publish(self._term, Step(live.name, None, at, entry.encode(), state))
+        if at != _place(live):
+            raise BusError(f"board '{live.name}' has moved meanwhile")
         self._begun[live.name] = _Since(state=len(state))
 
     # -- beats
@@ -238,27 +322,50 @@ class Cluster:
             began = monotonic()
             try:
                 await self._beat(began)
+                self._failures = 0
             except (BusError, TimeoutError) as error:
                 self._failed(str(error) or "no answer")
             except Exception:  # a defect must not make this process deaf for good
                 log.exception("the bus: beat failed")
             self._judge()
-            await asyncio.sleep(max(0.01, began + every - monotonic()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.01, began + self._pause(every) - monotonic())):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    def _pause(self, every: float) -> float:
+        """Return for how long to wait between beats: ever longer while there is no answer."""
+        if not self._failures or self._term:
+            return every
+        longest = min(every * 2.0 ** min(self._failures, 30), max(every, RETRY_SECONDS[1]))
+        return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
     async def _beat(self, began: float) -> None:
         lease = self.settings.lease
-        held = bool(self._term) and began < self._until
+        if self._term and began >= self._until:
+            self._step_down("the lease ran out")
+        if self._dropped:  # never used again, so that nothing of it comes late
+            await self.bus.resign(self._dropped)
+            self._dropped = ""
+        held = bool(self._term)
         if held and self._hub.draining:
             await self.bus.resign(self._term)
             self._step_down("draining")
             held = False
-        card = orjson.dumps({**self._card(), "now": round(time() * 1000)})
+        about = {**self._card(), "now": round(time() * 1000)}
+        if self._takes_nothing:
+            about["stuck"] = True
+        card = orjson.dumps(about)
         settled = self._memory if held and self._ready else ""
         term = self._term if held else ""
-        beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled)
-        async with asyncio.timeout(self._until - monotonic() if held else 2 * lease):
+        memory = self.pulse.memory if self.pulse is not None else ""
+        beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled, memory)
+        async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
-        self._learn(pulse, began, held=held)
+        self._learn(pulse, began, beat)
+        if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self.bus.forget(self._term, gone)
+            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -275,16 +382,16 @@ class Cluster:
         """Whether a poller was ever heard of."""
         return self.pulse is not None and bool(self.pulse.term or self.pulse.positions)
 
-    def _learn(self, pulse: Pulse, began: float, *, held: bool) -> None:
+    def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers")
+            log.info("the bus answers, asked %d times", self._failures + 1)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus has another memory than before")
-            self._reload(*self._cursors)
+            self._well_since = now  # nothing is read anew: its poller tells what is another
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:
@@ -292,32 +399,37 @@ class Cluster:
                 self._step_down(f"{pulse.poller or 'nobody'} is the poller")
             return
         self._until = began + self.settings.lease
-        if pulse.term == self._term and pulse.memory == self._memory:
-            return
-        if self._settling is not None and not self._settling.done():
-            if pulse.term == self._term:
+        if pulse.term == self._term:
+            forgotten = beat.settled not in ("", pulse.settled)
+            if self._settling_now or (pulse.memory == self._memory and not forgotten):
                 return
-            self._settling.cancel()
-        goes_on = held and pulse.memory != self._memory and self._ready
-        self._term, self._ready = pulse.term, False
-        self._settling = asyncio.create_task(self._settle(pulse, goes_on=goes_on))
+        goes_on = bool(beat.term) and (self._ready or (self._settling_now and self._goes_on))
+        self._term = pulse.term
+        self._start_settling(pulse, goes_on=goes_on)
 
     def _compare(self, pulse: Pulse, now: float) -> None:
         """Find boards of which the bus has entries that do not come."""
-        for name, at in pulse.positions.items():
-            live = self._boards.get(name)
-            if live is None:
+        if pulse.settled != pulse.memory:
+            self._behind.clear()  # what it has may be older than what is here
+            return
+        for name, live in self._boards.items():
+            here = _place(live)
+            wanted, since = self._behind.pop(name, (None, now))
+            if wanted is None or here.reaches(wanted):
+                wanted, since = pulse.positions.get(name), now
+            if wanted is None or here.reaches(wanted):
                 continue
-            if at.epoch == live.epoch and at.seq <= live.seq:
-                self._behind.pop(name, None)
-            elif now - self._behind.setdefault(name, now) > SILENT_SECONDS:
-                log.warning("board '%s': the bus is at %s, but nothing comes", name, at)
-                self._reload(name)
+            self._behind[name] = wanted, since
+            if now - max(since, self._fetched.get(name, 0.0)) > SILENT_SECONDS:
+                log.warning("board '%s': the bus is at %s, but nothing comes", name, wanted)
+                self._fetched[name] = now
+                self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
-        if self._trouble in (None, NOT_YET):
+        if not self._failures:
             log.warning("the bus does not answer: %s", why)
         self._trouble, self._well_since = why, None
+        self._failures += 1
         if self._term and monotonic() >= self._until:
             self._step_down("the lease could not be renewed")
 
@@ -326,16 +438,35 @@ class Cluster:
         now, patience = monotonic(), DOUBT_LEASES * self.settings.lease
         why = None
         if now - self._heard_at > patience:
-            why = f"bus: {self._trouble or 'no answer'}"
+            why = SILENCE
         elif self._no_poller_since is not None and now - self._no_poller_since > patience:
-            why = "bus: no process reads the feeds"
-        elif self._trouble is None and self.pulse is not None and self.why is not None:
-            why = f"bus: {self.why}" if self._behind else None
-        for live in self._boards.values():
-            if live.doubt_all(why, time()):
+            why = NO_POLLER
+        elif self._poller_is_stuck:
+            why = NOTHING_TAKEN
+        late = self._late(now)
+        for name, live in self._boards.items():
+            if live.doubt_all(why or (NOTHING_COMES if name in late else None), time()):
                 self._hub.publish(live)
 
+    @property
+    def _poller_is_stuck(self) -> bool:
+        """Whether the bus takes nothing of what the poller reads, as that one says."""
+        if self._term:
+            return self._takes_nothing is not None
+        card = self.pulse.members.get(self.pulse.poller) if self.pulse is not None else None
+        return card is not None and "stuck" in orjson.loads(card)
+
     # -- becoming the poller, and ceasing to be
+
+    @property
+    def _settling_now(self) -> bool:
+        return self._settling is not None and not self._settling.done()
+
+    def _start_settling(self, pulse: Pulse, *, goes_on: bool) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._ready, self._goes_on = False, goes_on
+        self._settling = asyncio.create_task(self._settle(pulse, goes_on=goes_on))
 
     async def _settle(self, pulse: Pulse, *, goes_on: bool) -> None:
         """Get this process and the bus to agree on every board, then read the feeds.
@@ -347,9 +478,11 @@ class Cluster:
             forgets = pulse.settled != pulse.memory and not goes_on
             self._begun.clear()
             for live in list(self._boards.values()):
-                await self._settle_board(live, forgets=forgets)
+                await self._settle_board(live, forgets=forgets, goes_on=goes_on)
             self._memory = pulse.memory
-            self._ready = True
+            self._unsure.clear()
+            self._ready, self._refused = True, None
+            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 return
@@ -365,23 +498,32 @@ class Cluster:
             log.exception("cannot become the poller")
             self._step_down("the boards could not be settled")
 
-    async def _settle_board(self, live: LiveBoard, *, forgets: bool) -> None:
+    async def _settle_board(self, live: LiveBoard, *, forgets: bool, goes_on: bool) -> None:
         stored = await self.bus.load(live.name)
-        self._adopt(live, stored)
-        at = stored.position
-        if at is not None and at == Position(live.epoch, live.seq) and not forgets:
+        at, before = stored.position, live.seq
+        if not goes_on or (at is not None and at.reaches(_place(live))):
+            self._adopt(live, stored)
+        agrees = at == _place(live)
+        if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
+            forgets = live.name in self._unsure and live.seq == before
+        else:
+            forgets = forgets or not agrees
+        if agrees and not forgets:
             sizes = sum(map(len, stored.entries))
             state = len(stored.state or b"")
             self._begun[live.name] = _Since(len(stored.entries), sizes, state)
             return
-        shown = at is not None or live.seq > 0
-        await self._begin(live, anew=forgets and shown)
-        if forgets and shown:
+        anew = forgets and (at is not None or live.seq > 0)
+        if anew:
             log.warning("board '%s' begins a new epoch: the bus may have forgotten", live.name)
+        await self._begin(live, anew=anew)
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""
-        was_ready, self._term, self._ready = self._ready, "", False
+        was_ready, self._ready = self._ready, False
+        self._dropped, self._term = self._term or self._dropped, ""
+        self._well_since = monotonic()  # others first
+        self._refused = None
         self._begun.clear()
         if self._settling is not None and self._settling is not asyncio.current_task():
             self._settling.cancel()
@@ -412,12 +554,16 @@ class Cluster:
     async def _follow(self) -> None:
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
+        if self._spread:
+            self._spread = False
+            await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
                 stored = await self.bus.load(name)
                 self.counts.reloads += 1
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored)
+        self._hub.starting = False
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
         try:
@@ -447,7 +593,7 @@ class Cluster:
         if live.take(entry):
             self._hub.publish(live)
         elif entry.epoch != live.epoch or entry.seq > live.seq:
-            self._reload(live.name)
+            self._reload(live.name, spread=True)
 
     def _adopt(self, live: LiveBoard, stored: Stored) -> None:
         """Go where the bus has a board, unless that is nowhere or behind what is here."""
@@ -455,13 +601,13 @@ class Cluster:
         if at is None or stored.state is None:
             return
         if at.epoch == live.epoch and at.seq < live.seq:
-            return
+            return  # what we have shown was forgotten there; whoever polls finds out
         entries = [Entry.decode(live.name, data) for data in stored.entries]
         if at.epoch == live.epoch:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
                     live.take(entry)
-        if at != Position(live.epoch, live.seq):
+        if at != _place(live):
             another = at.epoch != live.epoch
             live.restore(stored.state, entries, time())
             if another:
@@ -480,19 +626,28 @@ class Cluster:
 
     def reread(self) -> None:
         """Look anew which boards are read: there are others now."""
+        for known in (self._cursors, self._begun, self._behind, self._fetched):
+            for name in known.keys() - self._boards.keys() - {NEWS}:
+                del known[name]
+        for live in self._boards.values():
+            live.shared = True
         if self._reading is not None:
             self._reading.cancel()
 
-    def _reload(self, *names: str) -> None:
-        """Read boards from the bus as a whole."""
+    def _reload(self, *names: str, spread: bool = False) -> None:
+        """Read boards from the bus as a whole; ``spread``: the others do so now, too."""
         for name in names:
             if name != NEWS:
                 self._cursors.pop(name, None)
-                self._behind.pop(name, None)
-        self.reread()
+        self._spread = spread
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def close(self) -> None:
         """Give the lease back and leave."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait([self._settling])
         try:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
@@ -500,6 +655,11 @@ class Cluster:
         except (BusError, TimeoutError) as error:
             log.debug("the lease was not given back: %s", error)
         await self.bus.close()
+
+
+def _place(live: LiveBoard) -> Position:
+    """Return where a board is here."""
+    return Position(live.epoch, live.seq)
 
 
 def _nothing() -> None:

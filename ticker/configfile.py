@@ -50,7 +50,9 @@ class Loaded:
         """Texts that no line of the log may have."""
         access = self.settings.access
         keys = (key.key for key in access.keys)
-        return {*access.admin_tokens, *keys, *filter(redact.looks_secret, self.foreign)}
+        bus = self.settings.bus.secrets if self.settings.bus else ()
+        foreign = filter(redact.looks_secret, self.foreign)
+        return {*access.admin_tokens, *keys, *bus, *foreign}
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Loaded:

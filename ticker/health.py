@@ -39,12 +39,14 @@ class Health:
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
 
-    def inherit(self, known: FeedStatus) -> None:
+    def inherit(self, known: FeedStatus, now: float) -> None:
         """Go on from how the feed was when another process read it."""
         self.quality, self.why = known.quality, known.why
         self.since = None if known.since is None else known.since / 1000
         if known.at is not None:
-            self.record = self.record.succeeded(known.at / 1000)
+            fresh = known.quality in {Quality.LIVE, Quality.DELAYED}
+            # that one's clock may be another: what was fresh until now is as old as now
+            self.record = self.record.succeeded(now if fresh else min(now, known.at / 1000))
 
     def attempted(self, now: float, duration: float) -> None:
         """Take note of one look at the source that took ``duration`` seconds."""

@@ -84,6 +84,8 @@ class Hub:
         self.addresses = Tally()
         """How many viewers there are of each address (`limits.home`)."""
         self.draining = False
+        self.starting = False
+        """Whether there is nothing to show yet: boards are still to be read from elsewhere."""
         self._channels: dict[tuple[str, float], Channel] = {}
         self.closed: dict[str, int] = {}  # viewers that the server ended, by reason
         self.traffic = Traffic()
@@ -139,7 +141,8 @@ class Hub:
 
     def refuse(self, why: str = "") -> None:
         """Count a viewer that is not let in; ``why`` is a word of ours, never one of the viewer."""
-        self.refused[why or ("draining" if self.draining else "full")] += 1
+        own = "draining" if self.draining else "starting" if self.starting else "full"
+        self.refused[why or own] += 1
 
     def leave(self, viewer: Viewer, code: int = LOST) -> None:
         """Forget a viewer; harmless when it is already gone."""

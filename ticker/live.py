@@ -75,6 +75,8 @@ class LiveBoard:
         self.at = 0
         self.owned = True
         """Whether this process reads the feeds."""
+        self.shared = False
+        """Whether other processes show it too: then who comes from there may be ahead of us."""
         self.changed = Event()
         self.urgent = Event()
         self.doubt: str | None = None
@@ -321,6 +323,8 @@ class LiveBoard:
 
     def since(self, seq: int) -> Frame | None:
         """Return what a viewer at ``seq`` lacks, encoded: nothing, one diff or the snapshot."""
+        if self.shared and seq > self.seq:
+            return None  # another process was quicker; what it has shown comes here too
         if seq not in self._frames:
             if len(self._frames) >= FRAMES_KEPT:
                 self._frames.clear()
@@ -330,19 +334,25 @@ class LiveBoard:
     def snapshot(self) -> Frame:
         """Return the whole state, encoded at most once per seq and status."""
         if self._snapshot is None:
-            whole = self.board.snapshot()
-            self._snapshot = protocol.snapshot(
-                self.name,
-                epoch=self.epoch,
-                seq=whole.seq,
-                at=self.at,
-                title=self.look.title,
-                layout=self.look.layout,
-                columns=self.look.columns,
-                rows=whole.rows,
-                feeds=self._statuses(),
-            )
+            self._snapshot = self._whole(self.epoch, self.seq, self._shown())
         return self._snapshot
+
+    def state(self, epoch: str, seq: int) -> bytes:
+        """Return what ``restore`` reads, as of another epoch and seq; it says of no doubt."""
+        return self._whole(epoch, seq, self.feeds).text
+
+    def _whole(self, epoch: str, seq: int, feeds: Mapping[str, FeedStatus]) -> Frame:
+        return protocol.snapshot(
+            self.name,
+            epoch=epoch,
+            seq=seq,
+            at=self.at,
+            title=self.look.title,
+            layout=self.look.layout,
+            columns=self.look.columns,
+            rows=self.board.snapshot().rows,
+            feeds=_wires(feeds),
+        )
 
     def history_of(self, symbol: str, points: int | None = None) -> dict[str, Any] | None:
         """Return the history of a row in at most ``points`` points; None where there is none."""
@@ -354,7 +364,7 @@ class LiveBoard:
     def status(self) -> Frame:
         """Return the status of all feeds, encoded at most once per change."""
         if self._status is None:
-            self._status = protocol.status(self.name, self._statuses())
+            self._status = protocol.status(self.name, _wires(self._shown()))
         return self._status
 
     def _encode(self, seq: int) -> Frame | None:
@@ -378,5 +388,6 @@ class LiveBoard:
         at = self._doubted_at
         return {feed: status.doubted(self.doubt, at) for feed, status in self.feeds.items()}
 
-    def _statuses(self) -> dict[str, Any]:
-        return {feed: status.wire() for feed, status in self._shown().items()}
+
+def _wires(feeds: Mapping[str, FeedStatus]) -> dict[str, Any]:
+    return {feed: status.wire() for feed, status in feeds.items()}

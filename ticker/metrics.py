@@ -138,7 +138,7 @@ BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
 STATES = ["live", "lagging", "paused"]
 LEAVES = [str(code) for code in (1000, 1001, 1005, LOST, *map(int, CloseCode))]
 DROPS = ["connection lost", *(code.reason for code in CloseCode)]
-REFUSALS = ["full", "draining"]
+REFUSALS = ["full", "draining", "starting"]
 """Told as 0 before it first happens, as all of these: a rate needs a value to begin with."""
 
 QUANTILES = {"p50": "0.5", "p99": "0.99", "max": "1"}

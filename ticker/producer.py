@@ -156,7 +156,7 @@ class Producer:
         if before is None:
             if known is not None and known.at is not None:
                 source.fresh = False
-                source.health.inherit(known)
+                source.health.inherit(known, time())
             return None
         before.gone = True
         source.boards, source.late = before.boards, before.late

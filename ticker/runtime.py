@@ -230,7 +230,13 @@ class Ticker:
         task.add_done_callback(self._errands.discard)
 
     def _tick(self, name: str) -> Tick:
-        return lambda: self.producer.tick(name)
+        return lambda: self._read(name)
+
+    async def _read(self, name: str) -> float | None:
+        """Read a feed, unless another process does by now."""
+        if self.cluster is not None:
+            await self.cluster.certain()
+        return await self.producer.tick(name) if self.reads else None
 
     def feeds(self) -> dict[str, Any]:
         """Return the health of every feed, as ``/api/feeds`` says it."""

@@ -32,12 +32,23 @@ class BusError(TickerError):
     """The bus cannot do what it was asked to, now; in words."""
 
 
-class Fenced(BusError):
-    """Somebody who is not, or not any more, the poller wanted to publish."""
+class Untaken(BusError):
+    """What was asked for has certainly not been done, and will not be: no answer was lost."""
 
 
-class Elsewhere(BusError):
+class Fenced(Untaken):
+    """Somebody who is not, or not any more, the poller wanted to publish, or not in this memory."""
+
+    def __init__(self, term: str) -> None:
+        super().__init__(f"'{term}' is not the poller's term, or was of another memory")
+
+
+class Elsewhere(Untaken):
     """The board is not where an entry leads on from."""
+
+    def __init__(self, board: str, at: object, expected: object) -> None:
+        where = f"at '{at}'" if at else "nowhere"
+        super().__init__(f"board '{board}' is {where}, expected '{expected}'")
 
 
 class OtherProtocol(BusError):
@@ -57,6 +68,10 @@ class Position:
     def __str__(self) -> str:
         return f"{self.epoch} {self.seq}"
 
+    def reaches(self, other: Position) -> bool:
+        """Whether it is where ``other`` is, or further on the same line."""
+        return self.epoch == other.epoch and self.seq >= other.seq
+
     @classmethod
     def parse(cls, text: str) -> Position:
         """Return what was written."""
@@ -69,7 +84,9 @@ class Step:
     """An entry that leads a board from ``before`` to ``after``.
 
     Without ``before`` a new line begins, wherever the board is: what was kept is forgotten.
-    ``state`` is the board's before the entry, where it is to be kept; a new line needs one.
+    ``state`` is the board's before the entry, where it is to be kept; a new line needs one. A bus
+    with another ``memory`` than the one that is meant does not take it: before anything is added
+    there, its poller has to find out what is forgotten.
     """
 
     board: str
@@ -77,6 +94,7 @@ class Step:
     after: Position
     entry: bytes
     state: bytes | None = None
+    memory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,8 @@ class Beat:
     """What a process says of itself again and again.
 
     ``card`` is what others may know of it, ``term`` its own if it is the poller, else empty.
-    ``takes`` says that it becomes the poller if there is none; times are in seconds.
+    ``takes`` says that it becomes the poller if there is none, and if the bus still has the
+    ``memory`` that the process knows (or none is known); times are in seconds.
     """
 
     member: str
@@ -124,10 +143,21 @@ class Beat:
     takes: bool
     lease: float
     settled: str = ""
+    memory: str = ""
+
+    def may_take(self, memory: str) -> bool:
+        """Whether it becomes the poller of a bus with this memory, where there is none.
+
+        After the memory has changed, who was the poller comes first: it alone knows all of it.
+        """
+        return self.takes and (bool(self.term) or self.memory in ("", memory))
 
 
 class Bus(Protocol):
-    """The seam. Every method raises BusError when the bus cannot do it, in bounded time."""
+    """The seam. Every method raises BusError when the bus cannot do it, in bounded time.
+
+    It is Untaken where nothing was done for certain; otherwise that is not known.
+    """
 
     async def beat(self, beat: Beat) -> Pulse:
         """Say that a process lives, renew or take the lease; learn how everything is."""
@@ -137,6 +167,9 @@ class Bus(Protocol):
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
 
     async def load(self, board: str) -> Stored:
         """Return what there is of a board, of one moment."""

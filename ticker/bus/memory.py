@@ -26,6 +26,7 @@ class MemoryBus:
 
     def __init__(self, kept: int = 1_000) -> None:
         self._kept = kept
+        self.memory = "here"
         self._term, self._until, self._terms = "", 0.0, 0
         self._settled = ""
         self._cards: dict[str, tuple[float, bytes]] = {}
@@ -45,13 +46,13 @@ class MemoryBus:
         if self._term and self._term == beat.term:
             self._until = now + beat.lease
             self._settled = beat.settled or self._settled
-        elif not self._term and beat.takes:
+        elif not self._term and beat.may_take(self.memory):
             self._terms += 1
             self._term, self._until = f"{self._terms}:{beat.member}", now + beat.lease
         self._cards[beat.member] = now, beat.card
         self._cards = {m: c for m, c in self._cards.items() if now - c[0] <= MEMBER_SECONDS}
         cards = {member: card for member, (_, card) in self._cards.items()}
-        return Pulse(self._term, "here", self._settled, dict(self._positions), cards)
+        return Pulse(self._term, self.memory, self._settled, dict(self._positions), cards)
 
     async def resign(self, term: str) -> None:
         """Give the lease back, if ``term`` still has it."""
@@ -60,17 +61,29 @@ class MemoryBus:
 
     async def publish(self, term: str, step: Step) -> None:
         """Take a step, all of it or nothing. Raises Fenced or Elsewhere."""
-        if term != self._term or monotonic() >= self._until:
-            raise Fenced(f"{term} is not the poller's term")
+        self._check(term)
+        if step.memory not in ("", self.memory):
+            raise Fenced(term)
         at = self._positions.get(step.board)
         if step.before is None:
             self._lines.pop(step.board, None)
         elif at != step.before:
-            raise Elsewhere(f"board '{step.board}' is at '{at}', expected '{step.before}'")
+            raise Elsewhere(step.board, at, step.before)
         self._add(step.board, step.entry, self._kept)
         self._positions[step.board] = step.after
         if step.state is not None:
             self._states[step.board] = step.state
+
+    async def forget(self, term: str, boards: Sequence[str]) -> None:
+        """Keep nothing of some boards any more. Raises Fenced."""
+        self._check(term)
+        for board in boards:
+            for kept in (self._lines, self._positions, self._states):
+                kept.pop(board, None)
+
+    def _check(self, term: str) -> None:
+        if term != self._term or monotonic() >= self._until:
+            raise Fenced(term)
 
     def _add(self, name: str, data: bytes, kept: int) -> None:
         self._count += 1
@@ -93,7 +106,8 @@ class MemoryBus:
         found = dict(self._after(cursors))
         if not found:
             try:
-                await asyncio.wait_for(bell.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await bell.wait()
             except TimeoutError:
                 return {}
             found = dict(self._after(cursors))

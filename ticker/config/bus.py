@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from ticker.config import redis_url
 from ticker.config.parts import Name, Strict, address, rule
 from ticker.scalars import Duration, Integer, Text
 
-SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+POSTGRES = ("postgresql", "postgres")
+"""The first word of a URL of PostgreSQL; all others are Redis's."""
+
+LONGEST_SCHEMA = 63
+"""Characters of a name in PostgreSQL; what comes after them it forgets."""
+
+
+def _is_postgres(url: str) -> bool:
+    return url.partition("://")[0] in POSTGRES
 
 
 def _url(value: str) -> str:
-    scheme = urlsplit(address(value)).scheme
-    if scheme not in SCHEMES:
-        raise rule(f"expected a URL that begins with {'://, '.join(SCHEMES)}://")
+    if _is_postgres(value):
+        if "#" in address(value):
+            raise rule("expected no # in it; in a password it is written as %23")
+        if find_spec("asyncpg") is None:
+            raise rule("needs a library: pip install asyncpg")
+        return value
+    try:
+        redis_url.parse(value)
+    except ValueError as error:
+        raise rule(str(error)) from None
     return value
 
 
@@ -24,10 +41,30 @@ class Bus(Strict):
     """Where processes that serve the same boards meet. Without it there is one process."""
 
     url: Annotated[Text, AfterValidator(_url), Field(json_schema_extra={"writeOnly": True})]
-    """The server, such as `redis://localhost:6379/0`."""
+    """The server, such as `redis://localhost:6379/0` or `postgresql://localhost/ticker`."""
     prefix: Name = "ticker"
     """Begins the names of all that is kept there; processes with another one are strangers."""
     lease: Annotated[Duration, Field(ge=0.2, le=60)] = 1.0
     """A process that reads the feeds and is not heard of for so long is replaced by another."""
     kept: Annotated[Integer, Field(ge=100, le=100_000)] = 1_000
     """Entries kept per board: viewers that were away for fewer lack no snapshot anywhere."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _fits(cls, value: str, info: ValidationInfo) -> str:
+        if _is_postgres(info.data.get("url", "")) and len(value) > LONGEST_SCHEMA:
+            raise rule(f"expected at most {LONGEST_SCHEMA} characters, on PostgreSQL")
+        return value
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether the server is a PostgreSQL."""
+        return _is_postgres(self.url)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The passwords of the URL, as they stand there and as they are."""
+        parts = urlsplit(self.url)
+        login = parts.netloc.rpartition("@")[0].partition(":")[2]
+        query = (value for name, value in parse_qsl(parts.query) if name.endswith("password"))
+        return {login, unquote(login), *query} - {""}
