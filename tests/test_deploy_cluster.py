@@ -22,7 +22,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from ruamel.yaml import YAML
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from tests.buses import Member, members, redis
+from tests.buses import START, Member, members, redis
 from tests.support import PATIENCE, Follower, until
 from tests.test_cli import free_port
 from tests.test_cli import run as ticker
@@ -34,9 +34,6 @@ from ticker.protocol import CloseCode
 
 KUBERNETES, CLUSTER = DEPLOY / "kubernetes", DEPLOY / "cluster"
 PASSWORD = "0123456789abcdef"
-START = 4 * PATIENCE
-"""Longest wait for a process to start, or to end, beside several others."""
-
 LEEWAY = 10.0
 """Seconds that ticker may take to end, beyond `drain_delay` and `drain`."""
 
