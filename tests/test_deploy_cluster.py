@@ -495,7 +495,7 @@ def test_nobody_notices_a_rolling_upgrade(tmp_path: Path) -> None:
 
 
 def test_viewers_spread_over_a_process_that_is_added(tmp_path: Path) -> None:
-    """By `rotate`: each comes back at once, where the fewest are."""
+    """By `rotate`: each comes back at once, where the fewest are, and gets a diff."""
     with redis(tmp_path) as bus, ExitStack() as running:
         file = tmp_path / "ticker.yaml"
         file.write_text(
@@ -512,3 +512,4 @@ def test_viewers_spread_over_a_process_that_is_added(tmp_path: Path) -> None:
         for roamer in roamers:
             assert roamer.trouble == []
             assert set(roamer.codes) <= {CloseCode.ROTATED}
+            assert roamer.snapshots == 1
