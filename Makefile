@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-web screenshots clean
+.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -44,6 +44,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benches.board
 	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
 	$(BIN)/python -m benches.fanout --write
+
+# what a bus costs, beside a server without one; writes docs/performance.md and docs/scaling.md
+bench-bus: $(VENV)/.dev $(VENV)/.browser
+	$(BIN)/python -m benches.bus --write
+	$(BIN)/python -m benches.model --write
 
 # the page in Chromium; writes docs/performance.md. MINUTES=10 is how long the heap is watched
 bench-web: $(VENV)/.dev $(VENV)/.browser

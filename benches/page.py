@@ -21,13 +21,13 @@ def write(results: Results) -> None:
     print(f"wrote {PAGE} and {PLOT}")
 
 
-def insert(text: str, begin: str, end: str) -> None:
+def insert(text: str, begin: str, end: str, page: Path = PAGE) -> None:
     """Put text between two marks. Raises ValueError when the page does not have them."""
-    before, begun, rest = PAGE.read_text().partition(begin)
+    before, begun, rest = page.read_text().partition(begin)
     _, ended, after = rest.partition(end)
     if not begun or not ended:
-        raise ValueError(f"{PAGE}: expected {begin} and {end}")
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+        raise ValueError(f"{page}: expected {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def body(results: Results) -> str:

@@ -113,11 +113,16 @@ class IllLink:
         await self.bus.say(news)
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Put."""
         self._check()
-        await self.bus.put(table, values, lasts)
+        await self.bus.put(table, values, lasts, term=term)
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Get."""

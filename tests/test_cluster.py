@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.buses import Member, members, redis
 from tests.illness import ForgetfulBus, IllLink
-from tests.support import PATIENCE, until
+from tests.support import PATIENCE, Handler, source, until
 from ticker import cluster
 from ticker.bus import Beat, Fenced, Position
 from ticker.cluster import Cluster
@@ -79,6 +82,42 @@ def test_a_bus_that_is_not_there_at_the_start_is_waited_for(config: Path, tmp_pa
             assert member.said.count(words) == 1
         finally:
             member.kill()
+
+
+POLLED = """
+server: {{port: 0}}
+bus: {{url: "{url}"}}
+feeds:
+  f: {{kind: poll, every: 4s, url: "{source}/x", key: s, fields: {{last: p}}}}
+boards:
+  b: {{feeds: [f]}}
+"""
+
+
+def test_a_source_is_asked_once_per_interval_by_all_processes_together(
+    config: Path, tmp_path: Path
+) -> None:
+    """Eight of them, and while the poller is killed too: no interval has two requests."""
+    times: list[float] = []
+
+    def answer(handler: Handler) -> None:
+        times.append(time.monotonic())
+        handler.answer(200, orjson.dumps([{"s": "A", "p": len(times)}]))
+
+    with redis(tmp_path) as bus, source() as web:
+        web.script["/x"] = answer
+        config.write_text(POLLED.format(url=bus.url, source=web.url))
+        with members(config, 8) as all_of_them:
+            (poller,) = (m for m in all_of_them if m.polls)
+            count = len(times)
+            until(lambda: len(times) > count + 1)
+            poller.kill()  # just after it has asked: whoever takes over must wait
+            others = [m for m in all_of_them if m is not poller]
+            until(lambda: [m for m in others if m.polls])
+            assert len(times) == count + 2
+            until(lambda: len(times) > count + 3)
+            until(lambda: all(m.get("/api/boards/b")["rows"]["A"]["last"] > count for m in others))
+    assert min(after - before for before, after in pairwise(times)) > 2
 
 
 # -- what goes wrong between one process and the bus, on command

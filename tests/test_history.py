@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support import Running, publish, quiet_server, serving, settings, until
 from ticker.diff import Rows
-from ticker.history import GONE_LIMIT, GONE_MS, KEPT_MS, STEP_MS, History, Series
+from ticker.history import GONE_LIMIT, GONE_MS, KEPT_MS, STEP_MS, History, Pack, Series
 
 NOW = 1_763_629_000_000
 values = st.one_of(st.just(nan), st.floats(-1e6, 1e6))
@@ -90,6 +90,43 @@ def test_a_gap_begins_where_something_was_known(added: list[tuple[int, float]]) 
     found = [value for _, value in told(filled(1000, added))]
     assert found[:1] != [None]
     assert all(pair != (None, None) for pair in pairwise(found))
+
+
+@given(limits, points, points, st.floats(-1e6, 1e6) | st.none(), st.integers(2, 50))
+def test_a_packed_series_goes_on_as_if_it_had_not_been(
+    limit: int, added: list[tuple[int, float]], more: list[tuple[int, float]], last: Any, most: int
+) -> None:
+    """Same points, same answers, also with what is added afterwards."""
+    row = {"last": last, "name": "x", "quality": "down"}
+    series = filled(limit, added)
+    data = Pack(7, row, NOW, series).encode("last")
+    back = Pack.decode(data, "last", limit)
+    assert (back.seq, back.gone) == (7, NOW)
+    assert back.row == ({} if last is None else {"last": last}) | {"quality": "stale"}
+    assert back.encode("last") == data
+    now = NOW + sum(step for step, _ in added)
+    for step, value in [(0, 0.0), *more]:
+        now += step
+        series.add(now, value)
+        back.series.add(now, value)
+        assert told(back.series) == told(series)
+        assert told(back.series, most=most) == told(series, most=most)
+
+
+@given(st.integers(2, 40), st.integers(1, 40), points)
+def test_a_packed_series_fits_another_limit(
+    limit: int, lower: int, added: list[tuple[int, float]]
+) -> None:
+    """A process with another config keeps as many points as that says."""
+    data = Pack(1, None, None, filled(limit, added)).encode("last")
+    assert len(Pack.decode(data, "last", lower).series.at) <= max(lower, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(39), bytes(41), bytes(40)])
+def test_what_is_no_packed_series_is_refused(data: bytes) -> None:
+    """Something else wrote it."""
+    with pytest.raises(ValueError, match="a series"):
+        Pack.decode(data, "last", 10)
 
 
 def test_the_latest_value_of_a_bucket_wins() -> None:

@@ -19,7 +19,8 @@ LAYERS = [
     {"channel", "bus"},
     {"health", "hub", "lag", "pace"},
     {"access", "headers"},
-    {"producer", "schedule", "websocket", "events", "cluster"},
+    {"producer", "schedule", "websocket", "events", "cluster", "keep"}
+    | {"questions", "bulletin", "people", "members", "reports", "pushes"},
     {"page", "bundle", "metrics", "notify"},
     {"app", "api", "admin", "reload", "runtime"},
     {"server", "tail", "tryout", "record", "load", "starter", "top"},

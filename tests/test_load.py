@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from websockets.sync.server import ServerConnection, serve
 
+from tests.buses import redis
 from tests.support import Running, serving, source, until
 from tests.test_cli import failed_in_one_line, run
 from ticker.errors import TickerError
 from ticker.load import report, verdict
 from ticker.load.histogram import Histogram
+from ticker.load.proof import Told, state_at
 from ticker.load.viewer import apply
-from ticker.load.worker import _state_at
 
 LIVELY = """
 feeds:
@@ -192,6 +193,148 @@ def test_a_lie_is_found(messages: list[Any], claims: dict[str, Any], words: str)
     assert "Traceback" not in result.stderr
 
 
+# -- several processes
+
+
+BUS = 'bus: {{url: "{url}"}}\n'
+MOVING = ("--viewers", "30", "--ramp", "0.5", "--duration", "4", "--move", "0.4")
+RIGHT = "gaps==0,duplicates==0,errors==0,backwards==0,contradictions==0,disagreeing==0"
+
+
+@contextmanager
+def together(directory: Path, count: int) -> Iterator[list[Running]]:
+    """Run servers with a lively board that meet on a Redis."""
+    with redis(directory) as bus, ExitStack() as stack:
+        config = BUS.format(url=bus.url) + LIVELY
+        servers = [stack.enter_context(serving(config)) for _ in range(count)]
+        for server in servers:
+            until(lambda s=server: s.get("/readyz").status_code == 200, what="a server's start")  # type: ignore[misc]
+        yield servers
+
+
+def test_viewers_move_between_processes(tmp_path: Path) -> None:
+    """They go on where they were, by a diff; all processes agree at the end."""
+    out, html = tmp_path / "run.json", tmp_path / "run.html"
+    with together(tmp_path, 3) as servers:
+        urls = [server.url for server in servers]
+        asserted = f"{RIGHT},resnapshots==0,resnapshot_percent<=0,moves>5,resumed>5,connected==30"
+        files = ("--out", str(out), "--html", str(html))
+        result = measured(*urls, *MOVING, *files, "--assert", asserted)
+    assert result.returncode == 0, result.stdout + result.stderr
+    document = json.loads(out.read_text())
+    assert (document["sampled"], document["converged"]) == (30, 30)
+    assert [(p["url"], p["agrees"]) for p in document["processes"]] == [(u, True) for u in urls]
+    assert sum(process["viewers"] for process in document["processes"]) == 30
+    assert all(url in html.read_text() for url in urls)
+    assert result.stdout.count("agrees at") == 3
+
+
+def test_who_loses_a_process_goes_on_at_another(tmp_path: Path) -> None:
+    """Nothing is lost; but nothing can be proven of a process that is not there any more."""
+    out = tmp_path / "run.json"
+    with together(tmp_path, 2) as servers, ExitStack() as stack:
+        dying = stack.enter_context(serving(servers[0].ticker.settings))
+        until(lambda: dying.get("/readyz").status_code == 200, what="the third server's start")
+        done: list[Any] = []
+        urls = (*(server.url for server in servers), dying.url)
+        asserted = f"{RIGHT},connected==30,resnapshots==0,reconnected==10,lost==10"
+        short = ("--viewers", "30", "--ramp", "0", "--duration", "6")
+        arguments = ("load", *urls, *short, "--out", str(out), "--assert", asserted)
+        thread = threading.Thread(target=lambda: done.append(run(*arguments)))
+        thread.start()
+        until(lambda: len(dying.ticker.hub.viewers) >= 10)
+        stack.close()
+        thread.join()
+    assert done[0].returncode == 1, done[0].stdout + done[0].stderr
+    failed = [line for line in done[0].stdout.splitlines() if line.startswith("failed")]
+    assert failed == [f"failed: not there at the end, so nothing is proven of it: {dying.url}"]
+    document = json.loads(out.read_text())
+    assert [process["answers"] for process in document["processes"]] == [True, True, False]
+    assert document["converged"] == 30
+
+
+def test_a_process_with_another_state_is_found(tmp_path: Path) -> None:
+    """One row is not what the others have, and nothing ever mends it."""
+    with together(tmp_path, 3) as servers:
+        liar = servers[1]
+        live = liar.ticker.boards["b"]
+        liar.call(lambda: live.board.snapshot().rows["S1"].update(note="no such thing"))
+        result = run("load", *(server.url for server in servers), *SHORT)
+    assert result.returncode == 1
+    (failed,) = [line for line in result.stdout.splitlines() if "does not agree" in line]
+    assert failed.startswith(f"failed: {liar.url} does not agree with the others")
+
+
+def test_processes_that_have_nothing_in_common_are_told(server: Running) -> None:
+    """Each is right by itself; a viewer that goes to the other is led to another world."""
+    with serving(LIVELY) as stranger:
+        asserted = ("--assert", "resnapshots==0")
+        result = run("load", server.url, stranger.url, *SHORT, "--move", "0.5", *asserted)
+    assert result.returncode == 1
+    assert "does not agree with the others" in result.stdout
+    assert "failed: resnapshots==0" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (
+            [snapshot(1, 1), tick(1, 2, 5), tick(2, 3, 7)],
+            [snapshot(1, 1), tick(1, 2, 6), tick(2, 3, 7)],
+            "two viewers were told different things of one step",
+        ),
+        ([snapshot(3, 7)], [snapshot(3, 7), snapshot(2, 5), snapshot(3, 7)], "back to the past"),
+    ],
+    ids=["contradiction", "back"],
+)
+def test_a_lie_of_one_of_two_is_found(one: list[Any], other: list[Any], words: str) -> None:
+    """Although both have the same state at the end."""
+    with lying(one, snapshot(3, 7)) as first, lying(other, snapshot(3, 7)) as second:
+        short = ("--viewers", "2", "--ramp", "0", "--duration", "1")
+        result = run("load", first, second, *short)
+    assert result.returncode == 1, result.stdout
+    assert words in result.stdout
+
+
+def test_who_hears_nothing_goes_to_another_process() -> None:
+    """A process may be stopped, or cut off, with all its connections in place."""
+    welcome = {"type": "welcome", "protocol": 1, "viewer": "v", "heartbeat": 0.2, "boards": ["b"]}
+    says = [welcome, snapshot(1, 1)]
+    with lying(says, snapshot(1, 1)) as first, lying(says, snapshot(1, 1)) as second:
+        short = ("--viewers", "2", "--ramp", "0", "--duration", "3")
+        result = run("load", first, second, *short, "--assert", "reconnected>=2,lost>=2")
+    assert result.returncode == 0, result.stdout
+    assert "x nothing came for 3 heartbeats" in result.stdout
+
+
+def told(*said: tuple[str, str, int, int]) -> Told:
+    """Return what processes a, b and c said: name, epoch, seq and the only value."""
+    heard = Told(["a", "b", "c"])
+    for name, epoch, seq, value in said:
+        heard.hear(name, (epoch, seq), {"A": {"last": value}})
+    return heard
+
+
+def test_processes_agree_where_they_met() -> None:
+    """All of them with one at least, at a place where both were."""
+    heard = told(("a", "e", 1, 1), ("b", "e", 1, 1), ("b", "e", 2, 2), ("c", "e", 2, 2))
+    assert heard.apart() == {}
+    assert heard.common()["c"] == {("e", 2): {"A": {"last": 2}}}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [("c", "e", 2, 9), ("c", "f", 2, 2), ("c", "e", 3, 2)],
+    ids=["another value", "another epoch", "never there"],
+)
+def test_a_process_that_was_never_like_the_others_is_apart(lie: tuple[str, str, int, int]) -> None:
+    """Whether it lies or was elsewhere: nothing is proven of it."""
+    heard = told(("a", "e", 2, 2), ("b", "e", 2, 2), lie)
+    assert heard.apart() == {"c": f"epoch {lie[1]}, seq {lie[2]}"}
+    assert heard.common().keys() == {"a", "b"}
+    assert told(("a", "e", 2, 2)).silent() == ["b", "c"]
+
+
 # -- the parts
 
 
@@ -258,7 +401,7 @@ def test_a_state_on_the_way_is_found() -> None:
     ]
 
     def base(seq: int) -> Any:
-        return _state_at(seq, 1, {"A": {"last": 1}}, trail)
+        return state_at(seq, 1, {"A": {"last": 1}}, trail)
 
     assert base(1) == {"A": {"last": 1}}
     assert base(2) == {"A": {"last": 2}}

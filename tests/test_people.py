@@ -17,9 +17,9 @@ from tests.support import PATIENCE, QUIET, Follower, Running, publish, serving, 
 from tests.test_viewer import OneFrameConnection, board, tick
 from tests.test_viewers import big, raw_viewer
 from ticker import channel
-from ticker.admin import page_of
 from ticker.config import Server
 from ticker.hub import Hub
+from ticker.people import page_of
 from ticker.protocol import CloseCode, Subscribe
 
 TOKEN = "a-token-of-the-admins"

@@ -70,7 +70,7 @@ def quote(second: float, symbol: str = "A", last: Any = 1, **more: Any) -> dict[
 async def look(feed: ReplayFeed, second: float) -> Reading:
     """Look ``second`` seconds after the start; something must have fallen due."""
     reading = await feed.read(NOW + second)
-    assert reading is not None
+    assert isinstance(reading, Reading)
     return reading
 
 
@@ -79,7 +79,8 @@ async def lasts(feed: ReplayFeed, seconds: Sequence[float]) -> list[Any]:
     found: list[Any] = []
     for second in seconds:
         reading = await feed.read(NOW + second)
-        found.append(reading.rows["A"]["last"] if reading and reading.rows else None)
+        shown = isinstance(reading, Reading) and reading.rows
+        found.append(shown["A"]["last"] if shown else None)
     return found
 
 

@@ -126,6 +126,20 @@ def test_another_epoch_or_a_seq_from_the_future_gets_a_snapshot(
         viewer.wait("snapshot")
 
 
+def test_a_viewer_that_is_ahead_is_not_led_back(server: Running) -> None:
+    """It comes from a process that was quicker: it is told what comes after what it has."""
+    seq = publish(server, rows={"SIM": {"last": 1}})
+    epoch = server.ticker.boards["b"].epoch
+    with server.follow("b", epoch=epoch, seq=seq + 1) as viewer:
+        viewer.rows["b"], viewer.seqs["b"] = {"SIM": {"last": 2}}, seq + 1
+        viewer.wait("status")
+        publish(server, rows={"SIM": {"last": 2}})
+        publish(server, rows={"SIM": {"last": 3}})
+        diff = viewer.wait("diff")
+        assert (diff["prev"], diff["seq"]) == (seq + 1, seq + 2)
+        assert "snapshot" not in [message["type"] for message in viewer.messages]
+
+
 def test_a_paused_viewer_gets_one_diff_when_it_resumes(server: Running) -> None:
     """What happened meanwhile is told at once, not tick by tick."""
     with server.follow("b") as viewer:

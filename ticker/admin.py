@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import unicodedata
-from heapq import nsmallest
-from operator import attrgetter
-from time import monotonic, time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
@@ -15,14 +15,13 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ticker.api import ADMIN, body, problems
-from ticker.channel import in_turns
+from ticker.bus import BusError
 from ticker.config.parts import rule
-from ticker.errors import TickerError
 from ticker.feeds.push import JSON
 from ticker.hub import Hub
 from ticker.notices import Notice, TooManyNotices
+from ticker.people import NotAllAnswered, People
 from ticker.scalars import Duration
-from ticker.viewer import Viewer
 
 if TYPE_CHECKING:
     from ticker.reload import Reloader
@@ -36,6 +35,9 @@ LIMIT, LIMIT_MAX = 200, 1000
 BODY_MAX = 8_000
 """Longest request in bytes: a notice in any script."""
 
+RETRY_AFTER = "2"
+"""Seconds after which the bus, or a process that did not answer, may do so."""
+
 WEEK = 7 * 86_400.0
 UNFIT = {"Cc", "Cs", "Zl", "Zp"}
 """Kinds of characters that are no text of one line (Unicode, general categories)."""
@@ -47,8 +49,8 @@ def router(ticker: Ticker, reloader: Reloader) -> APIRouter:
         dependencies=[ADMIN, Depends(ticker.access.admin)], responses=problems(401, 403, 404)
     )
     _add_reload(routes, reloader)
-    _add_viewers(routes, ticker.hub)
-    _add_notices(routes, ticker.hub)
+    _add_viewers(routes, ticker.hub, ticker.people)
+    _add_notices(routes, ticker)
     return routes
 
 
@@ -58,18 +60,17 @@ def router(ticker: Ticker, reloader: Reloader) -> APIRouter:
 def _add_reload(routes: APIRouter, reloader: Reloader) -> None:
     @routes.post("/-/reload", response_model=None, responses=problems(422))
     async def reload() -> Response:
-        """Read the config file again; say what has changed, or what is wrong with it."""
-        try:
-            changes = await reloader.reload()
-        except TickerError as error:
-            raise HTTPException(422, str(error)) from None
-        return _json({"changes": list(changes.lines()), "pending": changes.pending})
+        """Let every process read its config file again; say what has changed, or what is wrong."""
+        told = await reloader.reload_everywhere()
+        if "detail" in told:
+            return _json(told, 422)
+        return _json(told)
 
 
 # -- viewers
 
 
-def _add_viewers(routes: APIRouter, hub: Hub) -> None:
+def _add_viewers(routes: APIRouter, hub: Hub, people: People) -> None:
     @routes.get("/api/viewers", response_model=None)
     async def viewers(
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT,
@@ -79,52 +80,24 @@ def _add_viewers(routes: APIRouter, hub: Hub) -> None:
         """List viewers in the order of their ids, those ``after`` an id."""
         if board is not None:
             _known(hub, board)
-        return _json(await page_of(hub, limit, after, board))
+        return _json(await people.page(limit, after, board))
 
-    @routes.delete("/api/viewers/{viewer_id}", status_code=204)
+    @routes.delete("/api/viewers/{viewer_id}", status_code=204, responses=problems(503))
     async def remove(viewer_id: str) -> None:
         """End a viewer, which is not to come back by itself."""
-        viewer = hub.find(viewer_id)
-        if viewer is None:
+        with _asked_everywhere():
+            found = await people.remove(viewer_id)
+        if not found:
             raise HTTPException(404, f"no viewer '{viewer_id[:64]}'")
-        hub.remove(viewer)
 
 
-async def page_of(hub: Hub, limit: int, after: str = "", board: str | None = None) -> Any:
-    """Return at most ``limit`` viewers, those after an id, and after which id to go on.
-
-    The loop turns meanwhile: nobody waits for the list, however long it is.
-    """
-    found = [
-        viewer
-        async for viewer in in_turns(list(hub.viewers))
-        if viewer.id > after and (board is None or board in viewer.watches)
-    ]
-    page = nsmallest(limit + 1, found, key=attrgetter("id"))
-    now = monotonic()
-    shown = [_wire(viewer, now) async for viewer in in_turns(page[:limit])]
-    return {"viewers": shown, "next": page[limit - 1].id if len(page) > limit else None}
-
-
-def _wire(viewer: Viewer, now: float) -> dict[str, Any]:
-    """Return what admins see of a viewer; times in milliseconds, ``now`` is monotonic."""
-    state = viewer.state
-    behind = viewer.behind_since if state == "lagging" else None
-    return {
-        "id": viewer.id,
-        "boards": list(viewer.watches),
-        "address": viewer.address,
-        "age": _ms(now - viewer.joined),
-        "state": state,
-        "lag": 0 if behind is None else _ms(now - behind),
-        "bytes": viewer.connection.sent(),
-        "transport": viewer.connection.kind,
-        "compresses": viewer.connection.compresses,
-    }
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))
+@contextmanager
+def _asked_everywhere() -> Iterator[None]:
+    """Say it when what was asked could not be told to, or by, all processes."""
+    try:
+        yield
+    except (BusError, NotAllAnswered) as error:
+        raise HTTPException(503, str(error), {"retry-after": RETRY_AFTER}) from None
 
 
 # -- notices
@@ -154,11 +127,13 @@ class NoticeRequest(BaseModel):
         return self
 
 
-def _add_notices(routes: APIRouter, hub: Hub) -> None:
+def _add_notices(routes: APIRouter, ticker: Ticker) -> None:
+    hub, people, bulletin = ticker.hub, ticker.people, ticker.bulletin
+
     @routes.post(
         "/api/notices",
         status_code=201,
-        responses=problems(409, 413, 422),
+        responses=problems(409, 413, 422, 503),
         openapi_extra=body(**{JSON: NoticeRequest.model_json_schema()}),
     )
     async def post(request: Request) -> Response:
@@ -166,8 +141,9 @@ def _add_notices(routes: APIRouter, hub: Hub) -> None:
         asked = await _asked(request)
         if asked.board is not None:
             _known(hub, asked.board)
-        if asked.viewer is not None and hub.find(asked.viewer) is None:
-            raise HTTPException(404, f"no viewer '{asked.viewer[:64]}'")
+        with _asked_everywhere():
+            if asked.viewer is not None and not await people.has(asked.viewer):
+                raise HTTPException(404, f"no viewer '{asked.viewer[:64]}'")
         at = round(time() * 1000)
         notice = Notice(
             secrets.token_hex(6),
@@ -179,7 +155,8 @@ def _add_notices(routes: APIRouter, hub: Hub) -> None:
             asked.viewer,
         )
         try:
-            await hub.post(notice)
+            with _asked_everywhere():
+                await bulletin.post(notice)
         except TooManyNotices as error:
             raise HTTPException(409, str(error)) from None
         log.info("notice %s to %s", notice.id, asked.board or asked.viewer or "everybody")
@@ -190,10 +167,12 @@ def _add_notices(routes: APIRouter, hub: Hub) -> None:
         """List the notices that are told, oldest first."""
         return _json({"notices": [notice.wire() for notice in hub.notices]})
 
-    @routes.delete("/api/notices/{notice_id}", status_code=204)
+    @routes.delete("/api/notices/{notice_id}", status_code=204, responses=problems(503))
     async def withdraw(notice_id: str) -> None:
         """Take a notice back."""
-        if not await hub.withdraw(notice_id):
+        with _asked_everywhere():
+            found = await bulletin.withdraw(notice_id)
+        if not found:
             raise HTTPException(404, f"no notice '{notice_id[:64]}'")
         log.info("notice %s is withdrawn", notice_id)
 

@@ -16,15 +16,20 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from ticker import __version__, configfile, events
-from ticker.feeds.push import JSON, LINES, PushFeed, Refused
+from ticker.config import PushFeed
+from ticker.feeds.push import JSON, LINES, Refused
 from ticker.page import best
 from ticker.protocol import BoardName
+from ticker.pushes import Pushes
 
 if TYPE_CHECKING:
     from ticker.runtime import Ticker
 
 HISTORY_ROWS = 200
 """Most rows in one answer of history: more than a page shows at once."""
+
+LATER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+"""What is refused with these may be pushed again a moment later."""
 
 COMPRESS_FROM = 1_000
 """Shorter answers fit into a packet as they are."""
@@ -132,18 +137,19 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         """Say how every feed is that fills a board of the viewer's, and how the config is."""
         may = ticker.access.viewer(request)
         response.headers["cache-control"] = "no-cache"
+        known, told_by = await ticker.reports.feeds(ticker.settings)
         told = {
             name: {**feed, "boards": list(filter(may.allows, feed["boards"]))}
-            for name, feed in ticker.feeds().items()
+            for name, feed in known.items()
             if may.boards is None or any(map(may.allows, feed["boards"]))
         }
-        return {"feeds": told, "config": ticker.reloads.wire()}
+        return {"feeds": told, "config": ticker.reloads.wire(), **told_by}
 
     @app.get("/api/status", dependencies=[ADMIN], responses=problems(401, 403))
     async def status(request: Request) -> dict[str, Any]:
         """Say everything at once, for people who run it."""
         ticker.access.operations(request)
-        return ticker.status()
+        return await ticker.status()
 
     @app.post(
         "/api/feeds/{name}",
@@ -154,15 +160,11 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     )
     async def push(name: str, request: Request, *, complete: bool = False) -> Response:
         """Take in what somebody pushes to a feed."""
-        feed = ticker.producer.feed(name)
-        if not isinstance(feed, PushFeed):
+        settings = ticker.settings.feeds.get(name)
+        if not isinstance(settings, PushFeed):
             return _problem(404, f"no feed '{name[:64]}' to push to")
-        ticker.access.demand(request, feed.settings.tokens, "a token of this feed")
-        answer = await _take_in(feed, request, complete=complete)
-        if ticker.producer.feed(name) is not feed:  # what it took in, nobody looks at any more
-            why = f"feed '{name}' began anew meanwhile: push it again"
-            return _problem(503, why, {"retry-after": "1"})
-        return answer
+        ticker.access.demand(request, settings.tokens, "a token of this feed")
+        return await _take_in(ticker.pushes, name, settings, request, complete=complete)
 
     @app.get("/api/you")
     async def you(request: Request, response: Response) -> dict[str, Any]:
@@ -250,12 +252,16 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         return schema
 
 
-async def _take_in(feed: PushFeed, request: Request, *, complete: bool) -> Response:
+async def _take_in(
+    pushes: Pushes, name: str, settings: PushFeed, request: Request, *, complete: bool
+) -> Response:
     """Give a request's body to a feed, piece by piece, and say what became of it."""
     headers = request.headers
     size = headers.get("content-length", "")
     try:
-        mapped = await feed.take_in(
+        told = await pushes.take_in(
+            name,
+            settings,
             request.stream(),
             media=headers.get("content-type", "").partition(";")[0].strip().lower(),
             encoding=headers.get("content-encoding", "").strip().lower(),
@@ -263,14 +269,11 @@ async def _take_in(feed: PushFeed, request: Request, *, complete: bool) -> Respo
             complete=complete,
         )
     except Refused as refused:
-        later = {"retry-after": "1"} if refused.status == HTTPStatus.TOO_MANY_REQUESTS else None
+        later = {"retry-after": "1"} if refused.status in LATER else None
         return _problem(refused.status, refused.why, later)
     except ClientDisconnect:
         return _problem(400, "the body breaks off")
-    rejections = [str(rejection) for rejection in mapped.rejections]
-    return JSONResponse(
-        {"rows": len(mapped.rows), "rejected": mapped.rejected, "rejections": rejections}
-    )
+    return JSONResponse(told)
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

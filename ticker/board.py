@@ -9,8 +9,9 @@ only what is newer than the viewer: its cost grows with what changed, not with t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from ticker import diff, fields
 from ticker.diff import Patch, Row, Rows
@@ -39,6 +40,23 @@ class Snapshot:
 
 Answer = Diff | Snapshot | None
 
+Claim = Mapping[str, Mapping[str, Any]]
+"""Which feeds say a row: by feed, what leads from what is published of its fields to what it said.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Who says what on a board of ``feeds``, as far as what is published does not tell."""
+
+    feeds: Sequence[str]
+    rows: Mapping[str, Claim]
+
+    def of(self, symbol: str) -> Claim:
+        """Return who says a published row: the only feed, where nothing else is known."""
+        only: Claim = {self.feeds[0]: {}} if len(self.feeds) == 1 else {}
+        return self.rows.get(symbol, only)
+
 
 @dataclass(slots=True)
 class _Source:
@@ -66,6 +84,12 @@ class Board:
         self._tombstones: deque[tuple[str, int, float]] = deque()
         self._tombstone_limit = tombstone_limit
         self._horizon = 0  # whoever is older cannot be told what was removed
+        self.provided: Mapping[str, Container[str]] = {}
+        """The fields that each feed can fill, where another process may go on; then there are
+        claims of all rows of which what is published does not tell who says what."""
+        self.claims: dict[str, Claim] = {}
+        self.unkept: dict[str, None] = {}
+        """Rows whose claim has changed, for who keeps them."""
 
     # -- in
 
@@ -125,6 +149,8 @@ class Board:
         patch: Patch = {}
         for symbol in self._dirty:
             new = self._compose(symbol)
+            if self.provided:
+                self._claim(symbol, new)
             old = self._rows.get(symbol)
             if new is None:
                 if old is not None:
@@ -151,7 +177,7 @@ class Board:
                     self._bury(symbol, seq, now)
                 continue
             row = change if old is None else {**old, **change}
-            if None in row.values():
+            if None in change.values():  # what is published has none: few to look through
                 row = {field: value for field, value in row.items() if value is not None}
             rows[symbol] = row
             self._stamp(symbol, change, seq)
@@ -204,22 +230,59 @@ class Board:
                 self._tombstones.append((symbol, known.seq, now))
             self._stamp(symbol, change or (), known.seq)
 
-    def inherit(self, feeds: Mapping[str, tuple[Container[str], Quality]]) -> None:
-        """Take it that each feed has said what is published, of the fields that it can fill.
+    def inherit(
+        self, feeds: Mapping[str, tuple[Container[str], Quality]], claims: Claims | None = None
+    ) -> None:
+        """Take it that feeds have said what is published, of the fields that they can fill.
 
         Whoever goes on reading feeds that another has read begins so; ``feeds`` has the fields and
-        the quality of each. What was derived is derived again.
+        the quality of each, ``claims`` who says what; without them everybody says everything. What
+        was derived is derived again.
         """
+        self.provided = {name: provided for name, (provided, _) in feeds.items()}
         for name, (provided, quality) in feeds.items():
             source = self._sources[name]
             source.quality, source.late = quality, frozenset()
-            source.rows = {symbol: _said(row, provided) for symbol, row in self._rows.items()}
+            if claims is None:
+                source.rows = {s: _guessed(row, provided, quality) for s, row in self._rows.items()}
+                continue
+            said = ((s, row, claims.of(s).get(name)) for s, row in self._rows.items())
+            source.rows = {
+                s: _said(row, provided, claim) for s, row, claim in said if claim is not None
+            }
+        self.claims = dict(claims.rows) if claims else {}
+        self.unkept = {s: None for s in self.claims if s not in self._rows}
+        for symbol in self.unkept:
+            del self.claims[symbol]
         self._dirty.clear()
+        if len(feeds) > 1 or (claims is not None and list(claims.feeds) != list(feeds)):
+            # what was kept may be newer than what was published, or of other feeds
+            self._dirty.update(dict.fromkeys(self._rows))
 
     def disown(self) -> None:
         """Take it that no feed has said anything; what is published stays."""
         self._sources = {name: _Source({}) for name in self._sources}
+        self.provided, self.claims, self.unkept = {}, {}, {}
         self._dirty.clear()
+
+    def _claim(self, symbol: str, row: Row | None) -> None:
+        """Take note of who says ``row``, where that cannot be seen of it."""
+        sources = self._sources
+        said = {name: s.rows[symbol] for name, s in sources.items() if symbol in s.rows}
+        claim: Claim = {}
+        if row is not None and (len(said) > 1 or any("quality" in own for own in said.values())):
+            claim = {
+                name: diff.compare(_said(row, self.provided.get(name, ()), {}), own)
+                for name, own in said.items()
+            }
+        elif len(sources) > 1:
+            claim = {name: {} for name in said}
+        if claim != self.claims.get(symbol, {}):
+            self.unkept[symbol] = None
+            if claim:
+                self.claims[symbol] = claim
+            else:
+                del self.claims[symbol]
 
     # -- out
 
@@ -311,12 +374,22 @@ class Board:
                 self._horizon = max(self._horizon, seq)
 
 
-def _said(row: Row, provided: Container[str]) -> Row:
-    """Return a published row as a feed that provides these fields can have said it."""
-    said = {f: v for f, v in row.items() if f in provided}
-    if row.get("quality") == Quality.CLOSED:
-        said["quality"] = row["quality"]  # a claim of the source: no feed as a whole says it
+def _said(row: Row, provided: Container[str], claim: Mapping[str, Any]) -> Row:
+    """Return what a feed said of a published row, of which it can fill fields; see `Claim`."""
+    said = {f: v for f, v in row.items() if f in provided and f != "quality"}
     bare = {f: v for f, v in said.items() if f not in fields.DERIVED}
     derived = dict(bare)
     fields.derive(derived)
-    return bare if all(derived.get(f) == v for f, v in said.items()) else said
+    said = bare if all(derived.get(f) == v for f, v in said.items()) else said
+    return {f: v for f, v in {**said, **claim}.items() if v is not None}
+
+
+def _guessed(row: Row, provided: Container[str], feed: Quality) -> Row:
+    """Return what a feed of a quality can have said of a published row.
+
+    What makes the row worse than the feed is a claim of the source: it stays until it says more.
+    """
+    quality = row.get("quality")
+    if quality is None or worst(Quality(quality), feed) is feed:
+        return _said(row, provided, {})
+    return _said(row, provided, {"quality": quality})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 
+import orjson
 from pydantic import BaseModel
 
 from ticker.config import Feed, Settings
@@ -83,6 +85,20 @@ def without_restart(running: Settings, new: Settings) -> Settings:
     kept = {key: getattr(running.server, key) for key in RESTART}
     server = new.server.model_copy(update=kept)
     return new.model_copy(update={"server": server, "bus": running.bus})
+
+
+FINGERPRINT_BYTES = 3
+"""So few that nobody can find out a secret by trying: too many others have the same."""
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return a short name of what processes that serve the same boards should have in common.
+
+    That is feeds, boards in their order, and access; a default counts as if it were written.
+    """
+    common = settings.effective().model_dump(mode="json", include={"feeds", "boards", "access"})
+    text = orjson.dumps([list(settings.boards), common], option=orjson.OPT_SORT_KEYS)
+    return sha256(text).digest()[:FINGERPRINT_BYTES].hex()
 
 
 def _compare_feeds(old: Settings, new: Settings, changes: Changes) -> None:

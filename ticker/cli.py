@@ -222,7 +222,12 @@ def top(
 
 @app.command()
 def load(
-    url: Annotated[str, typer.Argument(help="Where ticker serves, such as http://127.0.0.1:8000.")],
+    urls: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="URL...", help="Processes that serve the same, such as http://127.0.0.1:8000."
+        ),
+    ],
     viewers: Annotated[int, typer.Option(help="Simulated viewers.", min=1)] = 1000,
     ramp: Annotated[float, typer.Option(help="Seconds in which they connect.", min=0)] = 5,
     duration: Annotated[float, typer.Option(help="Seconds for which they watch.", min=1)] = 30,
@@ -231,6 +236,10 @@ def load(
     profile: Annotated[
         LoadProfile, typer.Option(help="How the viewers behave.", case_sensitive=False)
     ] = LoadProfile.VIEWERS,
+    move: Annotated[
+        float,
+        typer.Option(help="Share of the viewers that goes to another URL each second.", min=0),
+    ] = 0,
     deflate: Annotated[bool, typer.Option(help="Whether viewers offer to compress.")] = True,
     sample: Annotated[
         int, typer.Option(help="Most viewers that decode and apply everything.", min=1)
@@ -245,6 +254,9 @@ def load(
 ) -> None:
     """Simulate viewers, measure what they see, and prove that it is right.
 
+    With several URLs viewers are spread over them, go on at another one when theirs is lost, and
+    are right only when all processes agree at the end.
+
     Exit code 0: all assertions hold; 1: one does not, or the run failed; 2: the generator was too
     slow to tell.
     """
@@ -252,7 +264,7 @@ def load(
     from ticker.load.run import Load
 
     asked = Load(
-        url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}",
+        tuple(dict.fromkeys(map(_address, urls))),
         viewers,
         ramp,
         duration,
@@ -261,6 +273,7 @@ def load(
         profile.value,
         deflate,
         sample,
+        move,
     )
     code = run(
         asked,
@@ -313,6 +326,11 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _address(url: str) -> str:
+    """Return an address of a server that may have been written without ``http://``."""
+    return url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
 
 
 def _option(name: str, read: Callable[[str], T], text: str) -> T:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, time
@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from ticker import keep
 from ticker.bus import (
     NEWS,
     Beat,
@@ -57,9 +58,14 @@ SPREAD_SECONDS = 0.5
 
 CERTAIN_SECONDS = 0.02
 """How often it is looked whether a lease that is in question is held."""
+MISSED_SECONDS = 3.0
+"""Between two readings; after more than this news may have been missed, however many are kept."""
 
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
+
+DECLINED_SECONDS = 60.0
+"""Longest time for which a process that could not become the poller does not want to."""
 
 STATE_BYTES = 64_000
 """A state is kept anew when entries of more than this, and of more than it, came after it."""
@@ -128,11 +134,21 @@ class Cluster:
         self.settings = settings
         self.pulse: Pulse | None = None
         """What the last good beat learned."""
+        self.prepare: Callable[[], Awaitable[None]] = _prepared
+        """Called before this process becomes the poller: boards are where the bus is."""
         self.on_lead: Callable[[], None] = _nothing
-        """Called when this process becomes the poller: boards are where the bus is."""
+        """Called when this process becomes the poller."""
+        self.on_refill: Callable[[], None] = _nothing
+        """Called when the bus has forgotten what this process, the poller, had told it."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
+        self.on_look: Callable[[], None] = _nothing
+        """Called when a board looks otherwise than before, because the poller says so."""
+        self.on_missed: Callable[[], None] = _nothing
+        """Called when news may have been missed, and before the first are heard."""
         self.counts = Counts()
+        self.unserved: Mapping[str, str] = {}
+        """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
         self._term = ""
         self._dropped = ""  # a term that was given up: what was sent in it may still come
@@ -151,6 +167,8 @@ class Cluster:
         self._heard_at = monotonic()
         self._well_since: float | None = None
         self._trouble: str | None = "not connected yet"
+        self._refusals = 0  # how often this process could not become the poller, in a row
+        self._shy_until = 0.0  # until when it does not want to, of the monotonic clock
         self._behind: dict[str, tuple[Position, float]] = {}  # where boards are to be, since when
         self._fetched: dict[str, float] = {}  # when such a board was last read as a whole
         self._failures = 0  # beats in a row
@@ -159,6 +177,8 @@ class Cluster:
         self._handlers: dict[str, Heard] = {}
         hub.starting = True
         self.reread()
+        self._read_at = monotonic()
+        self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
     # -- what others ask
 
@@ -171,6 +191,31 @@ class Cluster:
         """Wait until it is certain whether this process is the poller."""
         while self._term and not self.leads:  # noqa: ASYNC110 - time alone ends a lease
             await asyncio.sleep(CERTAIN_SECONDS)
+
+    @property
+    def term(self) -> str:
+        """The term of this process while it is the poller, else empty."""
+        return self._term if self.leads else ""
+
+    @property
+    def poller(self) -> str:
+        """The id of the process that reads the feeds, as far as is known; empty for none."""
+        return self.pulse.poller if self.pulse is not None else ""
+
+    @property
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """What every process says of itself, by id, as the last good beat had it."""
+        known, cards = self._cards
+        if known is not self.pulse and self.pulse is not None:
+            read = {member: orjson.loads(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in read.items() if not card.get("gone")}
+            self._cards = self.pulse, cards
+        return cards
+
+    @property
+    def age(self) -> float:
+        """How long ago the bus answered a beat, in seconds."""
+        return monotonic() - self._heard_at
 
     @property
     def why(self) -> str | None:
@@ -188,11 +233,6 @@ class Cluster:
     def answers(self) -> bool:
         """Whether the bus answered when it was asked last."""
         return self._trouble is None
-
-    @property
-    def silence(self) -> float:
-        """For how many seconds the bus has not answered."""
-        return monotonic() - self._heard_at
 
     @property
     def behind(self) -> float:
@@ -374,6 +414,8 @@ class Cluster:
         """
         if self._hub.draining or (self.why is not None and not held):
             return False
+        if now < self._shy_until:
+            return False
         patient = self._well_since is not None and now - self._well_since > self.settings.lease
         return held or patient or not self._known
 
@@ -392,6 +434,10 @@ class Cluster:
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus has another memory than before")
             self._well_since = now  # nothing is read anew: its poller tells what is another
+            self._cursors.pop(NEWS, None)
+            self.reread()
+        if before is not None and before.term != pulse.term:
+            self.on_missed()  # whatever led to it
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id:
@@ -445,7 +491,8 @@ class Cluster:
             why = NOTHING_TAKEN
         late = self._late(now)
         for name, live in self._boards.items():
-            if live.doubt_all(why or (NOTHING_COMES if name in late else None), time()):
+            nothing = NOTHING_COMES if name in late else None
+            if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
                 self._hub.publish(live)
 
     @property
@@ -479,30 +526,41 @@ class Cluster:
             self._begun.clear()
             for live in list(self._boards.values()):
                 await self._settle_board(live, forgets=forgets, goes_on=goes_on)
+            if not goes_on:
+                await self.prepare()
             self._memory = pulse.memory
             self._unsure.clear()
             self._ready, self._refused = True, None
             self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
+                self.on_refill()
                 return
             self.counts.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
             self.on_lead()
+            self._refusals = 0
         except Fenced:
             self._step_down("another process took over")
         except BusError as error:
             log.warning("cannot become the poller: %s", error)
-            self._step_down("the boards could not be settled")
+            self._decline()
         except Exception:
             log.exception("cannot become the poller")
-            self._step_down("the boards could not be settled")
+            self._decline()
+
+    def _decline(self) -> None:
+        """Leave the polling to another process, and do not want it for a while."""
+        wait = min(DECLINED_SECONDS, self.settings.lease * 2**self._refusals)
+        self._refusals = min(self._refusals + 1, 10)
+        self._shy_until = monotonic() + random.uniform(wait, 2 * wait)  # noqa: S311 - no secret
+        self._step_down("the feeds could not be taken over")
 
     async def _settle_board(self, live: LiveBoard, *, forgets: bool, goes_on: bool) -> None:
-        stored = await self.bus.load(live.name)
+        stored, past = await self._load(live)
         at, before = stored.position, live.seq
         if not goes_on or (at is not None and at.reaches(_place(live))):
-            self._adopt(live, stored)
+            self._adopt(live, stored, past)
         agrees = at == _place(live)
         if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
             forgets = live.name in self._unsure and live.seq == before
@@ -552,17 +610,21 @@ class Cluster:
                 await asyncio.sleep(longest)
 
     async def _follow(self) -> None:
+        for name in self._cursors.keys() - self._boards.keys() - {NEWS}:
+            del self._cursors[name]  # if it comes back, it is another board
         if NEWS not in self._cursors:
             self._cursors[NEWS] = await self.bus.latest()
+            self._read_at = monotonic()
+            self.on_missed()
         if self._spread:
             self._spread = False
             await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
-                stored = await self.bus.load(name)
+                stored, past = await self._load(live)
                 self.counts.reloads += 1
                 self._cursors[name] = stored.cursor
-                self._adopt(live, stored)
+                self._adopt(live, stored, past)
         self._hub.starting = False
         cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
         reading = self._reading = asyncio.create_task(self._read(cursors))
@@ -573,7 +635,11 @@ class Cluster:
             reading.cancel()
         if reading.cancelled():
             return  # what is to be read is another
-        for name, entries in reading.result().items():
+        found = reading.result()
+        if monotonic() - self._read_at > MISSED_SECONDS:
+            self.on_missed()
+        self._read_at = monotonic()
+        for name, entries in found.items():
             for cursor, data in entries:
                 if name not in self._cursors:
                     break  # to be loaded
@@ -592,10 +658,29 @@ class Cluster:
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)
+            if entry.look is not None:
+                self.on_look()
         elif entry.epoch != live.epoch or entry.seq > live.seq:
             self._reload(live.name, spread=True)
 
-    def _adopt(self, live: LiveBoard, stored: Stored) -> None:
+    async def _load(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
+        """Return what the bus has of a board, and its rows' past where that is needed."""
+        stored, past = await self.bus.load(live.name), None
+        if live.history is not None and self._is_far(live, stored):
+            past = await keep.past(self.bus, live.name)  # before the entries that come after it
+            stored = await self.bus.load(live.name)
+        return stored, past
+
+    def _is_far(self, live: LiveBoard, stored: Stored) -> bool:
+        """Whether the entries that are kept do not lead to where the bus has a board."""
+        at = stored.position
+        if at is None or at.epoch != live.epoch:
+            return at is not None
+        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
+
+    def _adopt(
+        self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None = None
+    ) -> None:
         """Go where the bus has a board, unless that is nowhere or behind what is here."""
         at = stored.position
         if at is None or stored.state is None:
@@ -607,12 +692,15 @@ class Cluster:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
                     live.take(entry)
+        look = live.look
         if at != _place(live):
             another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time())
+            live.restore(stored.state, entries, time(), past)
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
+        if live.look != look:
+            self.on_look()
 
     def _hear(self, data: bytes) -> None:
         news = orjson.loads(data)
@@ -652,9 +740,17 @@ class Cluster:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
                     await self.bus.resign(self._term)
+            gone = orjson.dumps({"gone": True})  # nobody waits for what it has to say
+            async with asyncio.timeout(self.settings.lease):
+                last = Beat(self.id, gone, term="", takes=False, lease=self.settings.lease)
+                await self.bus.beat(last)
         except (BusError, TimeoutError) as error:
-            log.debug("the lease was not given back: %s", error)
+            log.debug("the bus was not told of the end: %s", error)
         await self.bus.close()
+
+
+async def _prepared() -> None:
+    """Do nothing."""
 
 
 def _place(live: LiveBoard) -> Position:

@@ -67,7 +67,8 @@ class Entry:
     """What leads a board of ``epoch`` from seq ``prev`` to ``seq``; ``at`` is in epoch ms.
 
     A diff has ``rows``. A renewal, to which only a snapshot leads, has a ``look`` instead; both are
-    one seq further. What has neither changes only the status of ``feeds``.
+    one seq further. What has neither changes only the status of ``feeds``; None is of a feed that
+    fills the board no more.
     """
 
     board: str
@@ -76,7 +77,7 @@ class Entry:
     seq: int
     at: int
     rows: Patch = field(default_factory=dict)
-    feeds: Mapping[str, FeedStatus] = field(default_factory=dict)
+    feeds: Mapping[str, FeedStatus | None] = field(default_factory=dict)
     look: Look | None = None
 
     @cached_property
@@ -96,7 +97,7 @@ class Entry:
         head: dict[str, Any] = {"epoch": self.epoch, "prev": self.prev, "seq": self.seq}
         head["at"] = self.at
         if self.feeds:
-            head["feeds"] = {name: status.wire() for name, status in self.feeds.items()}
+            head["feeds"] = {name: status and status.wire() for name, status in self.feeds.items()}
         if self.look is not None:
             head["look"] = self.look
         return orjson.dumps(head) + b"\n" + (self.frame.text if self.rows else b"")
@@ -113,7 +114,10 @@ class Entry:
             head["seq"],
             head["at"],
             orjson.loads(text)["rows"] if text else {},
-            {name: FeedStatus.read(wire) for name, wire in head.get("feeds", {}).items()},
+            {
+                name: FeedStatus.read(wire) if wire else None
+                for name, wire in head.get("feeds", {}).items()
+            },
             Look(**head["look"]) if "look" in head else None,
         )
         if text:  # not encoded again: every process sends the same bytes

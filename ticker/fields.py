@@ -82,6 +82,9 @@ SCORES = ("home_score", "away_score")
 GUARDED = frozenset({*SCORES, "status"})
 """A feed whose rows can have one of these is guarded: see ``ticker.guard``."""
 
+GUARDS = frozenset({"correction", "clock_at"})
+"""Fields that the guard sets."""
+
 
 def kind_of(field: str) -> Kind:
     """Return the kind of ``field``; fields without a name of their own are read as they come."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ticker.diff import Row, Rows
 from ticker.fields import SCORES, is_number
@@ -50,6 +51,18 @@ class Guard:
         self._admitted: Rows = {}
         self._doubts: dict[str, _Doubt] = {}
         self._gone: dict[str, float] = {}  # finals that vanished, and when in epoch seconds
+
+    def memory(self) -> dict[str, Any]:
+        """Return what another process needs to go on, besides the rows that are shown."""
+        doubts = {s: [doubt.row, sorted(doubt.ways)] for s, doubt in self._doubts.items()}
+        return {"doubts": doubts, "gone": dict(self._gone)}
+
+    def inherit(self, rows: Mapping[str, Row], memory: Mapping[str, Any]) -> None:
+        """Go on where another process was, which showed ``rows``."""
+        self._admitted = dict(rows)
+        doubts = memory.get("doubts", {}).items()
+        self._doubts = {s: _Doubt(row, frozenset(w)) for s, (row, w) in doubts if s in rows}
+        self._gone = {s: at for s, at in memory.get("gone", {}).items() if s in rows}
 
     @property
     def rows(self) -> Rows:

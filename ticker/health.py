@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from ticker.entry import FeedStatus
 from ticker.feeds import Reading
 from ticker.protocol import ms
 from ticker.quality import Quality, Record
+
+WAITING_KEPT = 10_000
+"""Of so many rows that fail on their own another process is told since when."""
 
 
 @dataclass(slots=True)
@@ -39,14 +44,35 @@ class Health:
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
 
-    def inherit(self, known: FeedStatus, now: float) -> None:
-        """Go on from how the feed was when another process read it."""
+    def inherit(self, known: FeedStatus, memory: Mapping[str, Any], now: float) -> None:
+        """Go on from how the feed was when another process read it.
+
+        ``known`` is what viewers were told of it, ``memory`` what that one kept besides.
+        """
         self.quality, self.why = known.quality, known.why
         self.since = None if known.since is None else known.since / 1000
-        if known.at is not None:
-            fresh = known.quality in {Quality.LIVE, Quality.DELAYED}
-            # that one's clock may be another: what was fresh until now is as old as now
-            self.record = self.record.succeeded(now if fresh else min(now, known.at / 1000))
+        last = None if known.at is None else known.at / 1000
+        if "record" in memory:
+            self.record = Record(**memory["record"])
+        bad = known.quality in {Quality.STALE, Quality.DOWN}
+        if bad and self.since is not None and not self.record.failures:  # this is newer
+            self.record = self.record.failed(self.since, known.why or "")
+        last = max(filter(None, (last, self.record.last_success)), default=None)
+        if last is not None:  # by the clock of the other: what is to come is no success
+            self.record = replace(self.record, last_success=min(last, now))
+        self.last_attempt = memory.get("attempt")
+        self.trouble, self.held = memory.get("trouble"), memory.get("held", 0)
+        self.waiting_since = dict(memory.get("waiting", {}))
+
+    def memory(self) -> dict[str, Any]:
+        """Return what another process needs to go on, besides what viewers are told."""
+        return {
+            "record": asdict(self.record),
+            "attempt": self.last_attempt,
+            "trouble": self.trouble,
+            "held": self.held,
+            "waiting": dict(islice(self.waiting_since.items(), WAITING_KEPT)),
+        }
 
     def attempted(self, now: float, duration: float) -> None:
         """Take note of one look at the source that took ``duration`` seconds."""

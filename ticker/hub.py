@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from time import monotonic, time
 from typing import Any
@@ -79,6 +79,11 @@ class Hub:
         self._judge = judge
         self.page = page
         self.notices = Notices()
+        self.on_forgotten: Callable[[list[str]], None] = nobody
+        """Called with the ids of notices that were for a viewer alone, when it has left."""
+        self.elsewhere: Callable[[], Mapping[str, int]] = dict
+        """Returns how many viewers other processes have, by board."""
+        self._told_elsewhere: Mapping[str, int] = {}
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
         self.viewers: set[Viewer] = set()
         self.addresses = Tally()
@@ -101,13 +106,18 @@ class Hub:
     # -- viewers
 
     def count(self) -> dict[str, Any]:
-        """Return how many viewers there are, by what they are doing and by board."""
+        """Return how many viewers there are, by what they are doing and by board.
+
+        Of boards those of other processes count, too.
+        """
         states = Counter(viewer.state for viewer in self.viewers)
+        boards = self.watching()
+        boards.update(self.elsewhere())
         return {
             "now": len(self.viewers),
             "most": self.settings.max_viewers,
             **{state: states[state] for state in ("live", "lagging", "paused")},
-            "boards": dict.fromkeys(self.boards, 0) | self.watching(),
+            "boards": {name: boards[name] for name in self.boards},
         }
 
     @property
@@ -150,7 +160,8 @@ class Hub:
             self.viewers.remove(viewer)
             self.addresses.remove(home(viewer.address))
             self.leaves[str(int(code)) if code in KNOWN_CODES else "other"] += 1
-        self.notices.left(viewer.id)
+        if forgotten := self.notices.left(viewer.id):
+            self.on_forgotten(forgotten)
         viewer.set_ready(False)  # its socket may be another's soon
         for board in list(viewer.watches):
             self.unsubscribe(viewer, board)
@@ -336,12 +347,18 @@ class Hub:
                 log.exception("counts of viewers failed")
 
     async def tell_viewers(self) -> None:
-        """Tell it once, to all who watch a board that somebody joined or left since it was told."""
+        """Tell it once, to all who watch a board that somebody joined or left since it was told.
+
+        Those at other processes are counted, too, as they were heard of last.
+        """
         moved, self._moved = self._moved, set()
+        before, elsewhere = self._told_elsewhere, self.elsewhere()
+        moved |= {b for b in self.boards if elsewhere.get(b, 0) != before.get(b, 0)}
+        self._told_elsewhere = elsewhere
         for board in moved:
             channels = [c for (name, _), c in self._channels.items() if name == board]
             watches = [watch for channel in channels for watch in channel.watches]
-            frame = protocol.viewers(board, len(watches))
+            frame = protocol.viewers(board, len(watches) + elsewhere.get(board, 0))
             async for watch in in_turns(watches):
                 watch.tell(frame)
 
@@ -350,15 +367,23 @@ class Hub:
     async def post(self, notice: Notice) -> None:
         """Tell a notice to those whom it concerns. Raises TooManyNotices."""
         self.notices.post(notice)
+        await self.announce(notice)
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell a notice that was taken to those whom it concerns."""
         async for viewer in in_turns(list(self.viewers)):
+            if self.notices.get(notice.id) is None:
+                return  # it was taken back meanwhile
             if viewer in self.viewers and notice.concerns(viewer.id, viewer.watches):
                 viewer.tell(notice.id, notice.frame)
 
     async def withdraw(self, notice_id: str) -> bool:
         """Take a notice back from everybody; return whether there was one."""
+        notice = self.notices.get(notice_id)
         found = self.notices.withdraw(notice_id)
         frame = protocol.withdrawn(notice_id)
-        async for viewer in in_turns(list(self.viewers) if found else ()):
+        told = [v for v in self.viewers if notice and notice.viewer in (None, v.id)]
+        async for viewer in in_turns(told):
             if viewer in self.viewers and viewer.owed.pop(notice_id, None) is None:
                 viewer.tell(notice_id, frame)
         return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from asyncio import Event
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import reduce
 from time import monotonic
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 import orjson
 
 from ticker import protocol
-from ticker.board import Board, Diff, Snapshot
+from ticker.board import Board, Claims, Diff, Snapshot
 from ticker.entry import Entry, FeedStatus, Look
 from ticker.frame import Frame
-from ticker.history import KEPT_MS, History
+from ticker.history import KEPT_MS, History, Pack
 from ticker.quality import Quality, worst
 
 FRAMES_KEPT = 256
@@ -75,6 +76,8 @@ class LiveBoard:
         self.at = 0
         self.owned = True
         """Whether this process reads the feeds."""
+        self.busy = False
+        """Whether an entry is being published."""
         self.shared = False
         """Whether other processes show it too: then who comes from there may be ahead of us."""
         self.changed = Event()
@@ -82,7 +85,7 @@ class LiveBoard:
         self.doubt: str | None = None
         """Why nothing of the board can be trusted as it says; see `doubt_all`."""
         self._doubted_at = 0
-        self._reported: dict[str, FeedStatus] = {}  # what the next entry tells of feeds
+        self._reported: dict[str, FeedStatus | None] = {}  # what the next entry tells of feeds
         self._told: dict[str, int] = {}  # each feed's last success as the last entry told it
         self._look: Look | None = None  # another look, where one is pending
         self._pending_since = 0.0
@@ -96,6 +99,11 @@ class LiveBoard:
         self._frames: dict[int, Frame | None] = {}  # since(seq) by seq
         self._snapshot: Frame | None = None
         self._status: Frame | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that feeds have said is published."""
+        return not (self.busy or self.changed.is_set())
 
     @property
     def flush_interval(self) -> float:
@@ -115,7 +123,7 @@ class LiveBoard:
     @property
     def quality(self) -> Quality:
         """The worst quality among the feeds."""
-        return reduce(worst, (status.quality for status in self._shown().values()))
+        return reduce(worst, (status.quality for status in self.shown().values()))
 
     def wire(self) -> dict[str, Any]:
         """Return it as ``/api/boards`` lists it."""
@@ -149,14 +157,17 @@ class LiveBoard:
         patch = {} if look is not None else self.board.pending()
         if look is not None:
             self.changed.set()  # the rows come next
-        reported = self._reported
+        reported = self._reported if look is None else {}  # it goes with the rows that it marks
         tells = any(
-            not status.says_as(self.feeds.get(feed, UNREAD)) or self._is_old(feed, status)
+            status is None
+            or not status.says_as(self.feeds.get(feed, UNREAD))
+            or self._is_old(feed, status)
             for feed, status in reported.items()
         )
         entry = None
         if patch or look is not None or tells:
-            self._reported = {}
+            if look is None:
+                self._reported = {}
             seq = self.seq + (1 if patch or look is not None else 0)
             at = round(now * 1000) if seq > self.seq else self.at
             entry = Entry(self.name, self.epoch, self.seq, seq, at, patch, reported, look)
@@ -174,7 +185,9 @@ class LiveBoard:
         self.changed.set()
 
     def _is_old(self, feed: str, status: FeedStatus) -> bool:
-        """Whether what others were told of a feed's last success is too old."""
+        """Whether what others were told of a feed's times is too old."""
+        if status.since != self.feeds.get(feed, UNREAD).since:
+            return True  # it was otherwise for a moment, and nobody was told
         return (status.at or 0) - self._told.get(feed, 0) >= RETELL_MS
 
     def report(self, feed: str, status: FeedStatus) -> None:
@@ -184,9 +197,11 @@ class LiveBoard:
             self.changed.set()
             self.urgent.set()
             return
-        self.feeds[feed] = status
-        if self._is_old(feed, status):
+        old = self._is_old(feed, status)
+        if old:
             self.changed.set()
+        else:
+            self.feeds[feed] = status
 
     def reshape(self, shape: Shape) -> None:
         """Become what ``shape`` says; rows, seq and history of what stays go on.
@@ -197,8 +212,10 @@ class LiveBoard:
         self.keep(shape)
         if before.feeds != shape.feeds:
             self.board.reorder(shape.feeds)
+            gone = dict.fromkeys(self.feeds.keys() - set(shape.feeds))
             self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in shape.feeds}
-            self._reported = {f: s for f, s in self._reported.items() if f in self.feeds}
+            kept = {f: s for f, s in self._reported.items() if s is not None and f in self.feeds}
+            self._reported = kept | gone
             self._tell_status()
             self.changed.set()
         if before.look != shape.look:
@@ -206,17 +223,28 @@ class LiveBoard:
             self.changed.set()
             self.urgent.set()
 
-    def inherit(self, provided: Mapping[str, Iterable[str]]) -> None:
-        """Go on reading feeds that another process has read, each of which can fill some fields."""
+    def inherit(self, provided: Mapping[str, Iterable[str]], claims: Claims | None = None) -> None:
+        """Go on reading feeds that another process has read, each of which can fill some fields.
+
+        ``claims`` says what it takes to know which feed said what.
+        """
         self.owned = True
+        gone = dict.fromkeys(self.feeds.keys() - set(self.shape.feeds))
         self.feeds = {feed: self.feeds.get(feed, UNREAD) for feed in self.shape.feeds}
         self.board.reorder(self.shape.feeds)
         fields = {f: frozenset(provided[f]) for f in self.feeds}
-        self.board.inherit({f: (fields[f], status.quality) for f, status in self.feeds.items()})
-        self._reported, self._told, self._look = dict(self.feeds), {}, None
+        self.board.inherit(
+            {f: (fields[f], status.quality) for f, status in self.feeds.items()}, claims
+        )
+        self._reported, self._look = {**self.feeds, **gone}, None
+        self._told = {feed: status.at or 0 for feed, status in self.feeds.items()}
         if self.look != self.shape.look:
             self._look = self.shape.look
         self.changed.set()
+
+    def provide(self, provided: Mapping[str, Iterable[str]]) -> None:
+        """Be filled by feeds that can fill some fields, and tell who says what."""
+        self.board.provided = {feed: frozenset(provided[feed]) for feed in self.shape.feeds}
 
     def disown(self) -> None:
         """Read no feeds any more: what was not published is for whoever reads them now."""
@@ -241,11 +269,17 @@ class LiveBoard:
             self._moved(entry)
         return True
 
-    def _hear(self, feed: str, status: FeedStatus) -> None:
+    def _hear(self, feed: str, status: FeedStatus | None) -> None:
+        if status is None:
+            if self.owned and feed in self.shape.feeds:
+                return  # it is back meanwhile
+            if self.feeds.pop(feed, None) is not None:
+                self._tell_status()
+            return
         before = self.feeds.get(feed, UNREAD)
         self.feeds[feed] = status
         self._told[feed] = status.at or 0
-        if not status.says_as(before):
+        if not status.says_as(before) or status.since != before.since:
             self._tell_status()
 
     def _moved(self, entry: Entry) -> None:
@@ -261,12 +295,28 @@ class LiveBoard:
         if self.history is not None:
             self.history.record(entry.at, entry.rows, self.board.snapshot().rows)
 
-    def restore(self, state: bytes, entries: Sequence[Entry], now: float) -> None:
+    def packed(self, symbol: str) -> bytes | None:
+        """Return the history of a row for ``restore``; None where there is none."""
+        if self.history is None or symbol not in self.history:
+            return None
+        row = self.board.snapshot().rows.get(symbol)
+        head = f"{self.epoch} {self.history.field}\n"
+        return head.encode() + self.history.pack(symbol, self.seq, row)
+
+    def restore(
+        self,
+        state: bytes,
+        entries: Sequence[Entry],
+        now: float,
+        past: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Become what is published elsewhere: a snapshot message, and the entries around it.
 
-        ``now`` is in epoch seconds. Raises ValueError or KeyError when ``state`` is none.
+        ``now`` is in epoch seconds, ``past`` has each row's history as ``packed`` told it. Raises
+        ValueError or KeyError when ``state`` is none.
         """
         message = orjson.loads(state)
+        own = self.seq if message["epoch"] == self.epoch else -1, self.board.snapshot().rows
         whole = Snapshot(message["seq"], message["rows"])
         self.epoch, self.at = message["epoch"], message["at"]
         self.look = Look(message["title"], message["layout"], message["columns"])
@@ -277,14 +327,30 @@ class LiveBoard:
                 diffs.append(Diff(entry.prev, entry.seq, entry.rows))
             if entry.seq > whole.seq:
                 self.look, self.at = entry.look or self.look, entry.at
-            feeds |= entry.feeds
+            feeds |= {name: status for name, status in entry.feeds.items() if status is not None}
+            for name in [name for name, status in entry.feeds.items() if status is None]:
+                feeds.pop(name, None)
         self.board.restore(whole, diffs, now)
         self.feeds = feeds
         self._published = self._snapshot = None
         self._tell_status()
         if self.history is not None:
+            steps = ((entry.seq, entry.at, entry.rows) for entry in entries)
             rows = self.board.snapshot().rows
-            self.history.record(self.at, dict(rows), rows)
+            packs = self._packs(self.history, past or {})
+            self.history.restore(packs, own, steps, rows, self.at)
+
+    def _packs(self, history: History, past: Mapping[str, bytes]) -> dict[str, Pack]:
+        """Return each row's history; what is of another epoch comes before all of this one."""
+        packs: dict[str, Pack] = {}
+        for symbol, data in past.items():
+            head, _, packed = data.partition(b"\n")
+            epoch, _, field = head.decode(errors="replace").partition(" ")
+            if field == history.field:
+                with suppress(ValueError):  # written by something else: as if it were not there
+                    pack = history.unpack(packed)
+                    packs[symbol] = pack if epoch == self.epoch else replace(pack, seq=-1)
+        return packs
 
     def begin(self, epoch: str) -> None:
         """Begin a new line, of another epoch, with the rows as they are."""
@@ -334,7 +400,7 @@ class LiveBoard:
     def snapshot(self) -> Frame:
         """Return the whole state, encoded at most once per seq and status."""
         if self._snapshot is None:
-            self._snapshot = self._whole(self.epoch, self.seq, self._shown())
+            self._snapshot = self._whole(self.epoch, self.seq, self.shown())
         return self._snapshot
 
     def state(self, epoch: str, seq: int) -> bytes:
@@ -364,7 +430,7 @@ class LiveBoard:
     def status(self) -> Frame:
         """Return the status of all feeds, encoded at most once per change."""
         if self._status is None:
-            self._status = protocol.status(self.name, _wires(self._shown()))
+            self._status = protocol.status(self.name, _wires(self.shown()))
         return self._status
 
     def _encode(self, seq: int) -> Frame | None:
@@ -381,7 +447,7 @@ class LiveBoard:
             case Snapshot():
                 return self.snapshot()
 
-    def _shown(self) -> dict[str, FeedStatus]:
+    def shown(self) -> dict[str, FeedStatus]:
         """Return the status of the feeds as viewers are to know it."""
         if self.doubt is None:
             return self.feeds

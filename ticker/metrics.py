@@ -28,6 +28,7 @@ from ticker.cluster import Cluster
 from ticker.health import Health
 from ticker.hub import LOST
 from ticker.live import LiveBoard
+from ticker.members import Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
 from ticker.traffic import LAG_BOUNDS, Lags
@@ -112,13 +113,13 @@ BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
         GAUGE,
         "ticker_bus_members",
         "Processes that the bus has heard of lately.",
-        lambda c: len(c.pulse.members) if c.pulse is not None else 0,
+        lambda c: len(c.members),
     ),
     (
         GAUGE,
         "ticker_bus_silence_seconds",
         "Since the bus answered last.",
-        lambda c: c.silence,
+        lambda c: c.age,
     ),
     (
         GAUGE,
@@ -180,6 +181,8 @@ class Metrics(Collector):
         if self._ticker.cluster is not None:
             yield from self._bus(self._ticker.cluster)
         yield from self._process()
+        if self._ticker.cluster is not None and self._ticker.members is not None:
+            yield from _bus(self._ticker.cluster, self._ticker.members)
 
     def _feeds(self) -> Iterator[Metric]:
         """Tell of the feeds that are read here now: they may come and go while this is written."""
@@ -307,6 +310,16 @@ class Metrics(Collector):
         words = "1 while viewers are sent away because the server ends."
         yield GAUGE("ticker_draining", words, ticker.hub.draining)
         yield InfoMetricFamily("ticker_build", "What runs here.", {"version": __version__})
+
+
+def _bus(cluster: Cluster, members: Members) -> Iterator[Metric]:
+    """Tell of the processes that serve the same boards."""
+    words = "1 while this process follows the bus."
+    yield GAUGE("ticker_bus_followed", words, cluster.why is None)
+    words = "Other processes that have another config."
+    yield GAUGE("ticker_bus_config_differs", words, len(members.differing("config")))
+    words = "Other processes that run another version of the program."
+    yield GAUGE("ticker_bus_version_differs", words, len(members.differing("version")))
 
 
 def _family(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,9 +44,17 @@ class Notice:
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> Notice:
+        """Return what ``wire`` has told."""
+        return cls(**wire)
+
 
 class TooManyNotices(Exception):
     """A notice more than there may be at once."""
+
+    def __init__(self) -> None:
+        super().__init__(f"at most {NOTICES_MAX} notices at once: withdraw one first")
 
 
 class Notices:
@@ -63,8 +71,18 @@ class Notices:
         """Take a notice. Raises TooManyNotices."""
         self.expire(notice.at)
         if len(self._notices) >= NOTICES_MAX:
-            raise TooManyNotices(f"at most {NOTICES_MAX} notices at once: withdraw one first")
+            raise TooManyNotices
         self._notices[notice.id] = notice
+
+    def get(self, notice_id: str) -> Notice | None:
+        """Return the notice of that id, if it holds."""
+        return self._notices.get(notice_id)
+
+    def hear(self, notice: Notice) -> bool:
+        """Take a notice that another process judged; return whether it is new here."""
+        new = notice.id not in self._notices
+        self._notices.setdefault(notice.id, notice)
+        return new
 
     def withdraw(self, notice_id: str) -> bool:
         """Take a notice back; return whether there was one."""
@@ -75,7 +93,12 @@ class Notices:
         for notice_id in [n.id for n in self if n.until <= now]:
             del self._notices[notice_id]
 
-    def left(self, viewer: str) -> None:
-        """Forget what was for ``viewer`` alone: it comes back with another id, if at all."""
-        for notice_id in [n.id for n in self if n.viewer == viewer]:
+    def left(self, viewer: str) -> list[str]:
+        """Forget what was for ``viewer`` alone, which comes back with another id, if at all.
+
+        Returns the notices' ids.
+        """
+        forgotten = [n.id for n in self if n.viewer == viewer]
+        for notice_id in forgotten:
             del self._notices[notice_id]
+        return forgotten

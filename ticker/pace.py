@@ -55,6 +55,12 @@ class Pace:
             pace._begins = record.last_success
         return pace
 
+    def inherit(self, rows: Rows, record: Record, every: float | None, now: float) -> None:
+        """Go on where another process was that read ``rows`` last at an interval of ``every``."""
+        self.heard(rows, now)
+        self.every = self._interval(record, now)
+        self._before = every or self.every
+
     @property
     def freshness(self) -> Freshness:
         """The limits: a shorter interval counts from its first reading on."""

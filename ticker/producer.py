@@ -18,7 +18,7 @@ from ticker.config import ReplayFeed
 from ticker.diff import Row, Rows
 from ticker.entry import Entry, FeedStatus
 from ticker.errors import FeedError
-from ticker.feeds import NOTHING, Feed, Reading, Silence
+from ticker.feeds import NOTHING, Feed, Reading, Resumable, Silence
 from ticker.guard import Guard
 from ticker.health import Health, back_off
 from ticker.hub import Hub
@@ -142,21 +142,15 @@ class Producer:
         """The feeds that are read."""
         return self._sources.keys()
 
-    def put(
-        self, name: str, settings: FeedSettings, feed: Feed, known: FeedStatus | None = None
-    ) -> _Source | None:
+    def put(self, name: str, settings: FeedSettings, feed: Feed) -> _Source | None:
         """Read ``feed`` from now on; return what had the name, to be closed.
 
         What that one said stays until the first reading, and so does how far it can be trusted.
-        ``known`` is how the very same feed was when another process read it last.
         """
         before = self._sources.get(name)
         source = _Source(settings, feed, before.health if before else Health())
         self._sources[name] = source
         if before is None:
-            if known is not None and known.at is not None:
-                source.fresh = False
-                source.health.inherit(known, time())
             return None
         before.gone = True
         source.boards, source.late = before.boards, before.late
@@ -164,6 +158,47 @@ class Producer:
         source.health.waiting_since = {}
         source.health.record = replace(source.health.record, ended=False)
         return before
+
+    def resume(
+        self, name: str, known: FeedStatus, memory: Mapping[str, Any], every: float | None
+    ) -> float:
+        """Go on with feed ``name`` where another process was; boards have what it said.
+
+        ``known`` is what viewers were told of it, ``memory`` what `memories` told there, ``every``
+        the interval at which it was read. Returns the one that is in force.
+        """
+        source, now = self._sources[name], time()
+        rows = dict(source.boards[0].board.said(name)) if source.boards else {}
+        source.fresh = known.at is None
+        source.health.inherit(known, memory, now)
+        source.health.rows = len(rows)
+        if source.guard is not None:
+            source.guard.inherit(rows, memory.get("guard", {}))
+            source.guard.held = source.health.held
+        if not source.fresh:
+            if isinstance(source.feed, Resumable):
+                plain = rows if source.guard is None else _plain(rows)
+                source.feed.resume(plain, memory.get("feed", {}), now)
+            source.pace.inherit(source.rows(), source.health.record, every, now)
+            self._judge(name, source, now)  # before anything is published: rows may be late
+        return source.pace.every
+
+    def every(self, name: str) -> float:
+        """Return the interval of feed ``name`` that is in force, in seconds."""
+        return self._sources[name].pace.every
+
+    def memories(self) -> dict[str, dict[str, Any]]:
+        """Return by feed what another process needs to go on with it."""
+        return {name: self._memory(source) for name, source in self._sources.items()}
+
+    def _memory(self, source: _Source) -> dict[str, Any]:
+        memory = source.health.memory()
+        if source.guard is not None:
+            memory["guard"] = source.guard.memory()
+        if isinstance(source.feed, Resumable):
+            settled = all(live.settled for live in source.boards)
+            memory["feed"] = source.feed.memory(settled=settled)
+        return memory
 
     def adjust(self, name: str, settings: FeedSettings) -> None:
         """Go on reading feed ``name``, at other times or judged otherwise."""
@@ -251,11 +286,14 @@ class Producer:
         entry = live.pending(time())
         if entry is None:
             return
+        live.busy = True
         try:
             published = await self._publisher(live, entry)
         except BaseException:
             live.redo(entry)
             raise
+        finally:
+            live.busy = False
         if published:
             self._hub.publish(live)
         else:
@@ -283,6 +321,10 @@ class Producer:
         """Return feed ``name``, None where there is none."""
         source = self._sources.get(name)
         return source.feed if source else None
+
+    def is_published(self, name: str) -> bool:
+        """Whether all that was read of feed ``name`` is published, wherever it is shown."""
+        return all(live.settled for live in self._sources[name].boards)
 
     def health(self, name: str) -> Health:
         """Return what is known of feed ``name``."""
@@ -375,6 +417,11 @@ async def _read(name: str, source: _Source, now: float) -> _Outcome:
         if not source.health.record.failures:
             log.exception("feed '%s': unexpected error", name)
         return None, FeedError(f"unexpected {type(error).__name__}; the log says more")
+
+
+def _plain(rows: Rows) -> Rows:
+    """Return guarded rows as their source can have said them: the guard's own fields go."""
+    return {s: {f: v for f, v in row.items() if f not in fields.GUARDS} for s, row in rows.items()}
 
 
 def _log_edge(name: str, found: Quality, why: str | None, *, first: bool) -> None:

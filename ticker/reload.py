@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchfiles import awatch
 
@@ -30,6 +30,9 @@ LOOK_SECONDS = 5.0
 
 LINES_LOGGED = 20
 
+EVERYWHERE_SECONDS = 10.0
+"""How long the other processes may take to reload before an admin is told without them."""
+
 
 class Reloader:
     """Reads the config file again, on request or when it changes.
@@ -45,6 +48,7 @@ class Reloader:
         self.announced = False
         """Whether the service manager was told that viewers may come."""
         self._turn = asyncio.Lock()
+        ticker.questions.answer("reload", self._answer)
         self._asked = asyncio.Event()
 
     @property
@@ -103,6 +107,30 @@ class Reloader:
         async with self._turn:
             with self._announced():
                 return await self._reload(self.file)
+
+    async def reload_everywhere(self) -> dict[str, Any]:
+        """Let every process reload the file that it has; return what admins are told.
+
+        ``detail`` says what is wrong where a process cannot use its file.
+        """
+        questions = self._ticker.questions
+        answers = await questions.ask("reload", patience=EVERYWHERE_SECONDS)
+        own = answers.by[questions.own]
+        told = {"detail": own["error"]} if "error" in own else own
+        if not questions.own:
+            return dict(told)
+        failed = [
+            f"process {p}: {said['error']}" for p, said in answers.by.items() if "error" in said
+        ]
+        wrong = {"detail": "; ".join(failed)} if failed else {}
+        return {**own, **wrong, "processes": answers.by, "silent": answers.silent}
+
+    async def _answer(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            changes = await self.reload()
+        except TickerError as error:
+            return {"error": str(error)}
+        return {"changes": list(changes.lines()), "pending": changes.pending}
 
     async def _reload(self, file: Path) -> Changes:
         reloads = self._ticker.reloads

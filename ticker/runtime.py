@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from time import time
@@ -13,9 +15,11 @@ from typing import Any
 
 from ticker import __version__
 from ticker.access import Access
+from ticker.bulletin import Bulletin, SharedBulletin
 from ticker.bus.connect import connect
-from ticker.changes import Change, Changes, compare
+from ticker.changes import Change, Changes, compare, fingerprint
 from ticker.cluster import Cluster
+from ticker.config import Feed as FeedSettings
 from ticker.config import Settings
 from ticker.entry import FeedStatus
 from ticker.feeds import Feed
@@ -23,13 +27,19 @@ from ticker.feeds.make import make
 from ticker.headers import POLICY
 from ticker.health import Reloads
 from ticker.hub import Hub
+from ticker.keep import NEVER, Keeper, Kept
 from ticker.lag import LoopLag
-from ticker.live import LiveBoard, Shape
+from ticker.live import UNREAD, LiveBoard, Shape
+from ticker.members import Members
 from ticker.metrics import Metrics
 from ticker.page import Page, web_directory
+from ticker.people import People
 from ticker.producer import Producer
 from ticker.protocol import ms
+from ticker.pushes import Pushes, SharedPushes
 from ticker.quality import Quality
+from ticker.questions import Questions, SharedQuestions
+from ticker.reports import Reports
 from ticker.schedule import Schedule, Tick
 from ticker.viewer import Viewer
 
@@ -44,6 +54,7 @@ class Plan:
     changes: Changes
     made: Mapping[str, Feed]
     shapes: Mapping[str, Shape]
+    fingerprint: str
 
 
 class Ticker:
@@ -58,6 +69,8 @@ class Ticker:
         self.schedule = Schedule()
         self.cluster: Cluster | None = None
         """This process among others; None where it is alone."""
+        self.keeper: Keeper | None = None
+        """What it keeps for them; as above."""
         if settings.bus is None:
             self.producer = Producer(self.boards, self.hub, self.schedule.change)
             for name, feed in settings.feeds.items():
@@ -66,11 +79,29 @@ class Ticker:
         else:
             bus = connect(settings.bus)
             self.cluster = Cluster(bus, settings.bus, self.boards, self.hub, self._card)
+            keeper = self.keeper = Keeper(bus, self.boards, self.cluster, settings.bus.kept)
+            self.producer = Producer(self.boards, self.hub, self.schedule.change, keeper.publish)
+            keeper.memories = self.producer.memories
+            self.cluster.prepare, self.cluster.on_refill = keeper.load, keeper.refill
             self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
-            publish = self.cluster.publish
-            self.producer = Producer(self.boards, self.hub, self.schedule.change, publish)
+            self.cluster.on_look = lambda: self._run(self.hub.tell_boards())
             for live in self.boards.values():
                 live.disown()
+        self.reads = self.cluster is None
+        """Whether this process reads the feeds."""
+        self.questions, self.bulletin = Questions(), Bulletin(self.hub)
+        self.pushes = Pushes(self.producer)
+        self.members: Members | None = None
+        """The processes that serve the same boards; None where there is one."""
+        if self.cluster is not None:
+            self.questions = SharedQuestions(self.cluster)
+            self.bulletin = SharedBulletin(self.hub, self.cluster)
+            self.pushes = SharedPushes(self.cluster, self.questions, self.producer)
+            self.members = Members(self.cluster, self.questions, self.boards)
+            self.hub.elsewhere = self.members.watching
+        self.people = People(self.hub, self.questions)
+        self.reports = Reports(self.cluster, self.questions, self.feeds, self.boards)
+        self._fingerprint = fingerprint(settings)
         self.lag = LoopLag()
         self.started = time()
         self._awaited = frozenset(settings.feeds)
@@ -84,8 +115,12 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
         forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
-        if self.cluster is not None:
+        if self.cluster is not None and self.keeper is not None:
             forever += [self.cluster.beat_forever(), self.cluster.follow_forever()]
+            forever += [self.keeper.keep_forever()]
+            forever += [self.bulletin.keep_forever(), self.pushes.forget_forever()]
+        if self.members is not None:
+            forever.append(self.members.look_forever())
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
@@ -97,6 +132,8 @@ class Ticker:
             yield
         finally:
             self.schedule.stop()
+            for part in (self.questions, self.bulletin, self.pushes):
+                await part.close()
             await end([*tasks, *self._publishing.values()])
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
             self.hub.close()
@@ -104,28 +141,48 @@ class Ticker:
             if self.cluster is not None:
                 await self.cluster.close()
 
-    @property
-    def reads(self) -> bool:
-        """Whether this process reads the feeds."""
-        return self.cluster is None or self.cluster.leads
-
     def _lead(self) -> None:
         """Read the feeds from now on, going on where another process was."""
-        feeds = self.settings.feeds
-        provided = {name: feed.provides for name, feed in feeds.items()}
+        self.reads = True
+        feeds, kept = self.settings.feeds, self._keeping.take()
         made = {name: make(feed) for name, feed in feeds.items()}
         known: dict[str, FeedStatus] = {}
         for live in self.boards.values():
             known = {**live.feeds, **known}
-            live.inherit(provided)
+            live.inherit(self._provided, kept.claims.get(live.name))
+        for name, feed in feeds.items():
+            self.producer.put(name, feed, made[name])
+        self.producer.connect()
         with self.schedule.at_once():
             for name, feed in feeds.items():
-                self.producer.put(name, feed, made[name], known.get(name))
-                self.schedule.add(name, feed.every, self._tick(name))
-        self.producer.connect()
+                self._resume(name, feed, known.get(name), kept)
+        self.pushes.lead()
+
+    def _resume(self, name: str, feed: FeedSettings, known: FeedStatus | None, kept: Kept) -> None:
+        """Read a feed as soon as it is due, going on where another process was."""
+        asked, every = kept.asked.get(name, NEVER), feed.every
+        try:
+            memory = kept.memory(name)
+            every = self.producer.resume(name, known or UNREAD, memory, asked.every)
+        except Exception:  # what is kept must not keep the feed from being read
+            log.exception("feed '%s' begins anew", name)
+        self.schedule.add(name, every, self._tick(name), last=asked.at, wait=asked.wait)
+
+    @property
+    def _keeping(self) -> Keeper:
+        assert self.keeper is not None, "asked only among others"  # noqa: S101 - tells the type checker
+        return self.keeper
+
+    @property
+    def _provided(self) -> dict[str, set[str]]:
+        """The fields that each feed can fill."""
+        return {name: feed.provides for name, feed in self.settings.feeds.items()}
 
     def _follow(self) -> None:
         """Read the feeds no more: another process does."""
+        self.reads = False
+        self._keeping.end()
+        self.pushes.follow()
         for name in list(self.producer.names):
             self.schedule.remove(name)
             self._run(self.producer.drop(name).close())
@@ -135,9 +192,14 @@ class Ticker:
     def _card(self) -> dict[str, Any]:
         """Return what other processes may know of this one."""
         return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
             "started": ms(self.started),
             "version": __version__,
+            "config": self._fingerprint,
+            "ready": not self.unready(),
             "draining": self.hub.draining,
+            "connected": len(self.hub.viewers),
             "viewers": dict(self.hub.watching()),
         }
 
@@ -146,7 +208,8 @@ class Ticker:
         changes = compare(self.settings, settings)
         restarted = {Change.ADDED, Change.RESTARTED}
         made = {n: make(settings.feeds[n]) for n, c in changes.feeds.items() if c in restarted}
-        return Plan(settings, changes, made, {n: _shape(settings, n) for n in settings.boards})
+        shapes = {n: _shape(settings, n) for n in settings.boards}
+        return Plan(settings, changes, made, shapes, fingerprint(settings))
 
     def apply(self, plan: Plan) -> None:
         """Run by other settings from now on, and change nothing that need not be changed.
@@ -155,6 +218,7 @@ class Ticker:
         """
         settings, changes = plan.settings, plan.changes
         self.settings = settings
+        self._fingerprint = plan.fingerprint
         self.access.settings, self.access.server = settings.access, settings.server
         self.hub.settings = settings.server
         said = self.producer.said()  # a board that shows a feed no more has forgotten it
@@ -191,6 +255,8 @@ class Ticker:
             self.boards[name] = live
             if self.reads:
                 live.reshape(shape)
+                if self.cluster is not None:
+                    live.provide(self._provided)
             else:
                 live.disown()
                 live.keep(shape)
@@ -233,13 +299,28 @@ class Ticker:
         return lambda: self._read(name)
 
     async def _read(self, name: str) -> float | None:
-        """Read a feed, unless another process does by now."""
-        if self.cluster is not None:
-            await self.cluster.certain()
-        return await self.producer.tick(name) if self.reads else None
+        """Read a feed, unless another process does by now; let others know when it was."""
+        if self.cluster is None or self.keeper is None:
+            return await self.producer.tick(name)
+        await self.cluster.certain()
+        if not self._reads_feed(name):
+            return None
+        every, at = self.producer.every(name), time()
+        polls = self.settings.feeds[name].kind == "poll"
+        if polls:
+            await self.keeper.ask(name, every, at)
+            if not self._reads_feed(name):
+                return None
+        wait = await self.producer.tick(name)
+        if wait and polls:
+            await self.keeper.ask(name, every, at, time() - at + wait)
+        return wait
+
+    def _reads_feed(self, name: str) -> bool:
+        return self.reads and name in self.producer.names
 
     def feeds(self) -> dict[str, Any]:
-        """Return the health of every feed, as ``/api/feeds`` says it."""
+        """Return the health of every feed that is read here, as ``/api/feeds`` says it."""
         return {
             name: {
                 **self.producer.wire(name),
@@ -249,20 +330,26 @@ class Ticker:
             for name in self.producer.names
         }
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return everything at once, for people who run it, as ``/api/status`` says it."""
+        feeds, known = await self.reports.feeds(self.settings)
         waiting = self.unready()
+        viewers, with_bus = self.hub.count(), {}
+        if self.members is not None:
+            viewers["everywhere"] = viewers["now"] + self.members.connected()
+            with_bus = {"bus": {**self.members.wire(), "feeds": known}}
         return {
             "version": __version__,
             "started": ms(self.started),
             "now": ms(time()),
             "config": self.reloads.wire(),
             "ready": {"status": "waiting" if waiting else "ready", "waiting": waiting},
-            "viewers": self.hub.count(),
+            "viewers": viewers,
             "closed": self.hub.closed,
             "boards": [live.wire() for live in self.boards.values()],
-            "feeds": self.feeds(),
+            "feeds": feeds,
             "loop_lag": self.lag.wire(),
+            **with_bus,
         }
 
     def unready(self) -> dict[str, str]:

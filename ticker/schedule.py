@@ -20,6 +20,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 FIRST_RUN_WITHIN = 1.0
 """Seconds after the start within which every feed is read for the first time."""
 
+OVERDUE_WITHIN = 0.25
+"""Seconds within which everything that is overdue is read, when another process has read it."""
+
+SELDOM = 86_400.0
+"""Seconds between two runs of what is not to run at all, if it ever came to that."""
+
 FIRST = "#first"
 """Ends the id of a job that runs once; no feed's name has such a sign."""
 
@@ -56,22 +62,44 @@ class Schedule:
         self._scheduler.add_listener(self._submitted, EVENT_JOB_SUBMITTED)
         self._jobs: dict[str, _Job] = {}
 
-    def add(self, name: str, every: float, tick: Tick) -> None:
-        """Run ``tick`` every ``every`` seconds, the first time right after the start."""
+    def add(
+        self, name: str, every: float, tick: Tick, *, last: float | None = None, wait: float = 0.0
+    ) -> None:
+        """Run ``tick`` every ``every`` seconds, the first time right after the start.
+
+        What ran elsewhere before goes on: it ran ``last`` then (epoch seconds), and is to be left
+        alone for ``wait`` seconds from there on. It runs as soon as it is due. Only then may
+        ``every`` be infinite.
+        """
         job = self._jobs[name] = _Job(tick, every)
-        now = datetime.now(UTC)
-        first = now + timedelta(seconds=offset(name) * min(every, FIRST_RUN_WITHIN))
-        job.expected = _on_grid(name, every, first.timestamp() + every / 2)
+        now = time()
+        within, first = FIRST_RUN_WITHIN, now
+        if last is not None:
+            last = min(last, now)  # the clock there may be ahead
+            job.earliest = last + wait
+            within, first = OVERDUE_WITHIN, max(now, job.earliest)
+        first += offset(name) * min(every, within)
+        steady = min(every, SELDOM)
+        job.expected = _on_grid(name, steady, first + steady / 2)
+        due = last is None
+        if last is not None and not math.isinf(every):
+            turn = _on_grid(name, every, max(last + every / 2, job.earliest))
+            due = turn.timestamp() <= now
+            job.expected = job.expected if due else turn
         self._scheduler.add_job(
             self._run,
-            _trigger(every, job.expected),
+            _trigger(steady, job.expected),
             args=[name],
             id=name,
             coalesce=True,  # after a pause one run tells all there is to tell
             max_instances=1,
-            misfire_grace_time=_grace(every),
+            misfire_grace_time=_grace(steady),
         )
-        self._once(name, first)
+        if math.isinf(every):
+            job.expected = None
+            self._scheduler.pause_job(name)
+        if due:
+            self._once(name, datetime.fromtimestamp(first, UTC))
 
     def change(self, name: str, every: float, *, soon: bool = False) -> None:
         """Run ``name`` every ``every`` seconds from now on, at its share of the new interval.
@@ -99,7 +127,7 @@ class Schedule:
 
     def remove(self, name: str) -> None:
         """Run ``name`` no more; a run under way ends on its own."""
-        del self._jobs[name]
+        self._jobs.pop(name, None)
         for job in (name, f"{name}{FIRST}"):
             with suppress(JobLookupError):  # a first run that is over has gone by itself
                 self._scheduler.remove_job(job)

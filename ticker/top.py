@@ -53,6 +53,8 @@ class Seen:
     feeds: dict[str, dict[str, Any]]
     boards: list[dict[str, Any]]
     samples: dict[tuple[str, str], float]
+    bus: dict[str, Any] | None = None
+    """How the processes are that serve the same boards, where there are several."""
 
     def get(self, name: str, label: str = "") -> float:
         """Return a sample's value; 0 where there is none."""
@@ -87,6 +89,12 @@ FEEDS = (
     Column("failures", 80),
     Column("next", 60),
     Column("why", right=False, rest=True),
+)
+MEMBERS = (
+    Column("process", right=False),
+    Column("state", right=False, rest=True),
+    Column("viewers"),
+    Column("up", 50),
 )
 BOARDS = (
     Column("board", right=False),
@@ -156,6 +164,7 @@ async def _read(client: httpx.AsyncClient) -> Seen:
         (await client.get(path)).raise_for_status()
         for path in ("/api/feeds", "/api/boards", "/metrics")
     ]
+    status = await client.get("/api/status")
     samples = {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value
         for family in text_string_to_metric_families(metrics.text)
@@ -168,6 +177,7 @@ async def _read(client: httpx.AsyncClient) -> Seen:
         orjson.loads(feeds.content)["feeds"],
         orjson.loads(boards.content)["boards"],
         samples,
+        orjson.loads(status.content).get("bus") if status.is_success else None,
     )
 
 
@@ -180,7 +190,28 @@ def picture(base: str, seen: Seen, before: Seen | None, width: int) -> Renderabl
         _table(FEEDS, width, _feed_rows(seen)),
         Text(),
         _table(BOARDS, width, _board_rows(seen, before)),
+        *_bus(seen.bus, width),
     )
+
+
+def _bus(bus: dict[str, Any] | None, width: int) -> list[RenderableType]:
+    """Return how the bus and the processes on it are, where there is one."""
+    if bus is None:
+        return []
+    state = Text("followed") if bus["why"] is None else Text(one_line(bus["why"]), "bold red")
+    head = Text("bus     ").append(state)
+    if bus["poller"] is None:
+        head.append("  no process reads the feeds", "bold red")
+    return [Text(), head, _table(MEMBERS, width, map(_member_row, bus["members"]))]
+
+
+def _member_row(member: dict[str, Any]) -> Sequence[Text | str]:
+    state = "draining" if member["draining"] else "ready" if member["ready"] else "not ready"
+    words = [state, *(["reads the feeds"] if member["poller"] else [])]
+    words += [f"another {what}" for what in ("config", "version") if not member[f"same_{what}"]]
+    viewers = UNKNOWN if member["viewers"] is None else f"{member['viewers']:,}"
+    place = f"{member['host']}, {member['pid']}"
+    return place, ", ".join(words), viewers, _span(member["up"])
 
 
 def _head(base: str, seen: Seen) -> Text:

@@ -116,6 +116,9 @@ function show(status) {
   showFacts(at("program"), report.programFacts(status));
   showAll(ui.feeds, report.feedReports(status), makeFeed, showFeed, "No feeds are configured");
   showAll(ui.boards, report.boardReports(status), makeBoard, showBoard, "");
+  at("bus-part").hidden = !isMap(status.bus);
+  showFacts(at("bus"), report.busFacts(status));
+  showAll(at("members"), report.memberReports(status), makeMember, showMember, "");
 }
 
 const or = (list, other) => (list.length > 0 ? list : other);
@@ -180,6 +183,22 @@ function showBoard(row, { title, quality, rows, viewers }) {
   showQuality(row.cells[1].firstChild, quality);
   write(row.cells[2], rows);
   write(row.cells[3], viewers);
+}
+
+function makeMember() {
+  const head = make("th", "", make("span", "place"), " ", make("span", "kind"));
+  head.scope = "row";
+  return make("tr", "", head, make("td", "", makeQuality()), make("td"), make("td"));
+}
+
+function showMember(row, { name, version, state, viewers, up }) {
+  writeCut(row.cells[0].querySelector(".place"), name, 24);
+  write(row.cells[0].querySelector(".kind"), version);
+  const quality = row.cells[1].firstChild;
+  showQuality(quality, { word: state.words, sign: state.sign });
+  mark(quality, "quality", state.isWell ? "live" : "stale");
+  write(row.cells[2], viewers);
+  write(row.cells[3], up);
 }
 
 ui.access.addEventListener("submit", (event) => {

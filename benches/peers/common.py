@@ -13,6 +13,8 @@ from time import monotonic, time
 import orjson
 
 BOARD = "stocks"
+CLOCK = "CLOCK"
+"""The row that says when a tick was, of the machine's monotonic clock."""
 LEAST_ROWS = 100
 """Rows of the board, from which those of a tick are drawn."""
 
@@ -30,6 +32,8 @@ class Options:
     rows: int
     fields: int
     hold: bool
+    clock: bool = False
+    bus: str | None = None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -41,9 +45,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--fields", type=int, default=2, help="fields that change in such a row")
     parser.add_argument("--size", type=int, help="bytes of a message, instead of rows and fields")
     parser.add_argument("--hold", action="store_true", help="tick only after SIGUSR2")
+    parser.add_argument("--clock", action="store_true", help="a row has the time, too")
+    parser.add_argument("--bus", help="URL of a bus, for those that can have one")
     given = parser.parse_args(arguments)
     rows, fields = shape(given.size) if given.size else (given.rows, given.fields)
-    return Options(given.port, given.rate, rows, fields, given.hold)
+    return Options(given.port, given.rate, rows, fields, given.hold, given.clock, given.bus)
 
 
 def shape(size: int) -> tuple[int, int]:

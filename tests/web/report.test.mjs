@@ -53,3 +53,34 @@ test("of what is not there every fact is a dash, and nothing throws", () => {
     assert.equal(report.verdict(status).isWell, false);
   }
 });
+
+describe("several processes", () => {
+  const members = [
+    { id: "a1", host: "one", pid: 7, version: "1.0", ready: true, draining: false, poller: true, viewers: 1200, same_config: true, same_version: true, up: 90_000 },
+    { id: "b2", host: "two", pid: 8, version: "0.9", ready: true, draining: true, poller: false, viewers: 3, same_config: false, same_version: false, up: 5_000 },
+    {},
+  ];
+  const bus = { process: "a1", poller: "a1", why: null, age: 120, feeds: { poller: "a1", age: 0 }, members };
+
+  test("each is told with its state, the poller and this one by name, differences in words", () => {
+    const reports = report.memberReports({ bus });
+    assert.deepEqual(reports.map(({ name }) => name), ["one, 7", "two, 8", "–, –"]);
+    assert.deepEqual(reports.map(({ state }) => state.words), [
+      "ready, reads the feeds, this one", "draining, another config, another version", "not ready",
+    ]);
+    assert.deepEqual(reports.map(({ state }) => state.isWell), [true, false, false]);
+    assert.equal(reports[0].viewers, "1,200");
+  });
+  test("those that differ need attention, and so does it when nobody reads the feeds", () => {
+    const { causes } = report.verdict({ ...WELL, bus });
+    assert.deepEqual(causes, ["Process two, 8 has another config and another version"]);
+    assert.deepEqual(report.verdict({ ...WELL, bus: { ...bus, members: [], poller: null } }).causes, ["No process reads the feeds"]);
+    const ready = { status: "waiting", waiting: { bus: "no answer" } };
+    assert.deepEqual(report.verdict({ ...WELL, bus: { ...bus, members: [] }, ready }).causes, ["Not ready, the bus: no answer"]);
+  });
+  test("without a bus nothing is said of it; what is odd is a dash", () => {
+    assert.deepEqual([report.busFacts({}), report.memberReports({}), report.memberReports({ bus: 3 })], [[], [], []]);
+    assert.deepEqual(report.busFacts({ bus }).map(([, words]) => words)[1], "followed");
+    assert.ok(report.busFacts({ bus: {} }).every(([, words]) => words === "–"));
+  });
+});

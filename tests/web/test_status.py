@@ -122,6 +122,52 @@ def test_it_says_first_that_all_is_well(page: Page, server: ScriptedServer) -> N
     expect(fact(page, "program", "Version")).to_have_text("1.2.3")
 
 
+BUS: dict[str, Any] = {
+    "process": "a1",
+    "poller": "b2",
+    "why": None,
+    "age": 120,
+    "feeds": {"poller": "b2", "age": 400},
+    "members": [
+        {
+            "id": name,
+            "host": f"<i>{name}</i>",
+            "pid": 4711,
+            "version": "1.2.3",
+            "ready": True,
+            "draining": False,
+            "poller": name == "b2",
+            "viewers": 600,
+            "same_config": name == "a1",
+            "same_version": True,
+            "up": 3 * MINUTE,
+        }
+        for name in ("a1", "b2")
+    ],
+}
+
+
+def test_it_tells_of_the_other_processes(page: Page, server: ScriptedServer) -> None:
+    """Where there are any: who reads the feeds, who differs; in words, whatever is in them."""
+    page.goto(f"{SITE}status")
+    expect(verdict(page)).to_have_text("All is well")
+    expect(page.locator("#bus-part")).to_be_hidden()
+    server.answers["api/status"] = (200, {**CALM, "bus": BUS})
+    page.reload()
+    expect(verdict(page)).to_have_text("One thing needs attention")
+    expect(page.locator("#causes li")).to_have_text(["Process <i>b2</i>, 4711 has another config"])
+    rows = page.locator("#members tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("✓ ready, this one")
+    expect(rows.last).to_contain_text("! ready, reads the feeds, another config")
+    expect(fact(page, "bus", "Bus")).to_have_text("followed")
+    axe = axe_core()
+    if axe is not None:
+        assert found(page, axe) == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate(OVERFLOW) <= 0
+
+
 def test_it_names_all_that_needs_attention(page: Page, server: ScriptedServer) -> None:
     """Errors are told as text, whatever is in them, and feeds in trouble stand first."""
     server.answers["api/status"] = (200, TROUBLE)

@@ -189,9 +189,17 @@ class Bus(Protocol):
         """Tell every process that reads."""
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
-        """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
+        """Keep values by key, for ``lasts`` seconds from now if so; None removes one.
+
+        With a ``term`` only if it is the poller's. Raises Fenced.
+        """
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""

@@ -132,9 +132,16 @@ class MemoryBus:
         self._add(NEWS, news, NEWS_KEPT)
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
+        if term:
+            self._check(term)
         kept = dict(await self.get(table))
         for name, value in values.items():
             if value is None:

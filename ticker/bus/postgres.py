@@ -72,7 +72,7 @@ _RESIGN = "SELECT {schema}.resign_{shape}($1)"
 _PUBLISH = "SELECT * FROM {schema}.publish_{shape}($1, $2, $3, $4, $5, $6, $7, $8)"
 _FORGET = "SELECT * FROM {schema}.forget_{shape}($1, $2, $3)"
 _SAY = "SELECT {schema}.say_{shape}($1, $2)"
-_PUT = "SELECT {schema}.put_{shape}($1, $2, $3, $4, $5)"
+_PUT = "SELECT {schema}.put_{shape}($1, $2, $3, $4, $5, $6)"
 _GET = """
 SELECT key, value FROM {schema}.small
 WHERE name = $1 AND (until IS NULL OR until > clock_timestamp())
@@ -214,12 +214,21 @@ class PostgresBus:
         await self._link.ask(_SAY, news, NEWS_KEPT)
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
         kept = {name: value for name, value in values.items() if value is not None}
         gone = [name for name, value in values.items() if value is None]
-        await self._link.ask(_PUT, table, list(kept), list(kept.values()), gone, lasts)
+        ((done,),) = await self._link.ask(
+            _PUT, term, table, list(kept), list(kept.values()), gone, lasts
+        )
+        if not done:
+            raise Fenced(term)
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""

@@ -229,9 +229,16 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.put_{shape}(
-    p_name text, p_keys text[], p_values bytea[], p_gone text[], p_lasts float8
-) RETURNS void LANGUAGE plpgsql AS $$
+    p_term text, p_name text, p_keys text[], p_values bytea[], p_gone text[], p_lasts float8
+) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    IF p_term <> '' THEN
+        PERFORM FROM {schema}.cluster
+            WHERE term = p_term AND until > clock_timestamp() FOR SHARE;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END IF;
     PERFORM pg_advisory_xact_lock({lock}); -- one at a time: so no two wait for each other
     DELETE FROM {schema}.small AS s WHERE s.until <= clock_timestamp()
         OR (s.name = p_name AND s.key = ANY (p_gone));
@@ -243,4 +250,5 @@ BEGIN
         UPDATE {schema}.small AS s SET until = clock_timestamp() + p_lasts * interval '1 s'
             WHERE s.name = p_name;
     END IF;
+    RETURN true;
 END $$;

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
+from itertools import chain
 from secrets import token_hex
 from typing import Any
 
@@ -181,6 +182,23 @@ return {'ok', ''}
 """
 )
 
+# KEYS lease table
+# ARGV term lasts_ms kept, as many keys and values, then keys of what goes; unseen
+_PUT = _Script("""
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
+local i = 4
+for _ = 1, tonumber(ARGV[3]) do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  i = i + 2
+end
+while i < #ARGV do
+  redis.call('HDEL', KEYS[2], ARGV[i])
+  i = i + 1
+end
+if ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return {'ok'}
+""")
+
 # KEYS lease
 # ARGV term
 _RESIGN = _Script("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end")
@@ -306,24 +324,29 @@ class RedisBus:
         await self._ask(lambda: self._redis.xadd(key, entry, maxlen=NEWS_KEPT, approximate=False))
 
     async def put(
-        self, table: str, values: Mapping[str, bytes | None], lasts: float | None = None
+        self,
+        table: str,
+        values: Mapping[str, bytes | None],
+        lasts: float | None = None,
+        *,
+        term: str = "",
     ) -> None:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
-        key = self._key("table", table)
-        kept = {name: value for name, value in values.items() if value is not None}
+        kept: list[tuple[str | bytes, ...]]
+        kept = [(name, value) for name, value in values.items() if value is not None]
         gone = [name for name, value in values.items() if value is None]
-
-        async def ask() -> None:
-            async with self._redis.pipeline() as pipe:
-                if kept:
-                    pipe.hset(key, mapping=kept)
-                if gone:
-                    pipe.hdel(key, *gone)
-                if lasts is not None:
-                    pipe.pexpire(key, round(lasts * 1000))
-                await pipe.execute()
-
-        await self._ask(ask)
+        ends = "" if lasts is None else round(lasts * 1000)
+        (said,) = await self._run(
+            _PUT,
+            [self._key("lease"), self._key("table", table)],
+            term,
+            ends,
+            len(kept),
+            *chain.from_iterable(kept),
+            *gone,
+        )
+        if said == b"fenced":
+            raise Fenced(term)
 
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""

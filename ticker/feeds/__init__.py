@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ticker.diff import Rows
 
@@ -71,3 +71,20 @@ class Feed(Protocol):
 
     async def close(self) -> None:
         """Release what the feed holds."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A feed that goes on where it was in another process, which has read it until now."""
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:
+        """Return what that takes besides the rows it gave, as values that JSON has.
+
+        ``settled`` says that everybody is shown all that it gave.
+        """
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:
+        """Go on from ``rows``, which are shown, and a ``memory``, which may be empty.
+
+        Called before the first ``read``; ``now`` is in epoch seconds.
+        """

@@ -136,6 +136,24 @@ class Games:
         pace = passed / self._seconds if passed > 0 and self._seconds else 1000.0  # ms per second
         return {s: self._row(s, game, now_ms, pace) for s, game in self._games.items()}
 
+    def position(self) -> dict[str, Any]:
+        """Return how far they are, for ``resume``."""
+        return {
+            "round": self._round,
+            "time": self._time,
+            "first": self._first_ms,
+            "seconds": self._seconds,
+            "starts": {symbol: [*start] for symbol, start in self._starts.items()},
+        }
+
+    def resume(self, position: Mapping[str, Any]) -> None:
+        """Go on where the same games were."""
+        self._round, self._time = position["round"], position["time"]
+        self._draw()
+        self._first_ms, self._seconds = position["first"], position["seconds"]
+        starts = position["starts"].items()
+        self._starts |= {s: (at, settled) for s, (at, settled) in starts if s in self._games}
+
     def _draw(self) -> None:
         """Pair the teams for the next round and play its games."""
         pairs = list(self._pairs())

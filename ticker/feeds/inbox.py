@@ -122,6 +122,10 @@ class Inbox:
         """Take it that something may have been missed: rows are uncertain until heard again."""
         self._uncertain = dict.fromkeys(self._known)
 
+    def resume(self, rows: Rows) -> None:
+        """Go on with rows that came in another process: news are laid over them."""
+        self._known = dict(rows)
+
     def take(self, now: float) -> Reading | Silence:
         """Return what came since the last look; ``now`` is in epoch seconds.
 

@@ -7,7 +7,7 @@ requests under way; what a source asks for in Retry-After is passed on to the sc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -115,6 +115,25 @@ class PollFeed:
     def adjust(self, settings: PollSettings) -> None:
         """Go on with settings that differ only in when it is read."""
         self._settings = settings
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:
+        """Return what makes the next request conditional, where there is one URL.
+
+        Only when what it gave is shown: "not modified" is about nothing else.
+        """
+        (first, *others) = self._targets
+        return {} if others or not settled else {"validators": first.validators}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - the network keeps time
+        """Go on with rows that another process has read."""
+        for target in self._targets:
+            if target.symbol is None:
+                target.rows = dict(rows)
+                target.validators = dict(memory.get("validators", {})) if rows else {}
+                target.answered = bool(target.validators)
+            elif target.symbol in rows:
+                target.rows = {target.symbol: rows[target.symbol]}
+            target.remembered = self._mapper.remembered({}, target.rows)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 
 from ticker.diff import Row, Rows
+from ticker.fields import is_number
 
 YEAR = 1_000_000.0
 """Seconds in which the walk spends one year's ``volatility``. A trading year has 5.9 million; the
@@ -69,6 +70,12 @@ class PriceWalk:
         every, self._shown = not self._shown, True
         return {s: walk.row() for s, walk in self._walks.items() if walk.advance(seconds) or every}
 
+    def resume(self, rows: Rows) -> None:
+        """Go on from quotes that were given by a walk like this one."""
+        for symbol, walk in self._walks.items():
+            if symbol in rows:
+                walk.resume(rows[symbol])
+
 
 class _Walk:
     """One symbol. Prices are in ticks; ``_log`` is ln(price / previous close) before rounding."""
@@ -76,7 +83,8 @@ class _Walk:
     def __init__(self, symbol: str, close: float, seed: int, volatility: float) -> None:
         if not 0 < close < math.inf:
             raise ValueError(f"symbol {symbol!r}: expected a price above 0, got {close!r}")
-        rng = self._random = random.Random(f"{seed}:{symbol}")  # noqa: S311 (a demo, no secret)
+        self._name = f"{seed}:{symbol}"
+        rng = self._random = random.Random(self._name)  # noqa: S311 (a demo, no secret)
         self._scale: int = 10 ** decimals_of(close)
         self._close: int = max(1, round(close * self._scale))
         self._sigma = volatility / math.sqrt(YEAR)  # per square root of a second
@@ -87,6 +95,21 @@ class _Walk:
         self._volume = round(self._size * rng.uniform(500, 5_000))  # the opening auction
         self._idle = 0.0  # seconds since the last trade
         self._quote()
+
+    def resume(self, row: Row) -> None:
+        """Go on from a quote, unless it is of another walk."""
+        names = "last", "open", "high", "low", "bid", "ask", "previous_close"
+        found = [row.get(name) for name in names]
+        if not all(is_number(value) and value > 0 for value in [*found, row.get("volume")]):
+            return
+        last, opened, high, low, bid, ask, close = (round(v * self._scale) for v in found if v)
+        if close != self._close:
+            return
+        self._last, self._open, self._high, self._low = last, opened, high, low
+        self._bid, self._ask, self._volume = bid, ask, row["volume"]
+        self._log = _clamp(math.log(max(1, last) / close))
+        # other trades than those that there were: the volume is never the same twice
+        self._random = random.Random(f"{self._name}:{self._volume}")  # noqa: S311 (as above)
 
     def advance(self, seconds: float) -> bool:
         """Let ``seconds`` pass; return whether the symbol traded."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 from ticker.config import PushFeed as PushSettings
+from ticker.diff import Rows
 from ticker.errors import FeedError, TickerError
-from ticker.feeds import Reading, Silence
+from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.inbox import Inbox
 from ticker.feeds.mapping import Mapped
 from ticker.feeds.web import Body
@@ -40,14 +43,24 @@ class PushFeed:
         self._inbox = Inbox(settings)
         self._order = asyncio.Lock()  # documents count in the order in which they came
         self._bodies = 0
+        self.on_hold = False
+        """Whether more must come before any of it may be shown."""
 
     async def read(self, now: float) -> Reading | Silence:
         """Return what was pushed since the last look."""
-        return self._inbox.take(now)
+        return NOTHING if self.on_hold else self._inbox.take(now)
 
     def adjust(self, settings: PushSettings) -> None:
         """Go on with settings that differ only in when it is looked at, and in who may push."""
         self.settings = settings
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:  # noqa: ARG002 - nothing to tell
+        """Return nothing: all that came is in the rows."""
+        return {}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - as above
+        """Go on with rows that were pushed to another process."""
+        self._inbox.resume(rows)
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -65,6 +78,17 @@ class PushFeed:
 
         ``size`` is what was announced; ``complete`` says that there are no other rows.
         """
+        async with self.receiving(chunks, media=media, encoding=encoding, size=size) as content:
+            return await self.take(content, media, complete=complete)
+
+    @asynccontextmanager
+    async def receiving(
+        self, chunks: AsyncIterator[bytes], *, media: str, encoding: str, size: int | None
+    ) -> AsyncIterator[bytes]:
+        """Give the inflated body to the block, during which it counts as under way.
+
+        Raises Refused.
+        """
         if media not in {JSON, LINES}:
             raise Refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected {JSON} or {LINES}, got '{media[:80]}'"
@@ -81,11 +105,14 @@ class PushFeed:
             )
         self._bodies += 1
         try:
-            content = await self._read(chunks, encoding)
-            async with self._order:
-                return await self._map(content, media, complete=complete)
+            yield await self._read(chunks, encoding)
         finally:
             self._bodies -= 1
+
+    async def take(self, content: bytes, media: str, *, complete: bool) -> Mapped:
+        """Take in an inflated body, after those that came before. Raises Refused."""
+        async with self._order:
+            return await self._map(content, media, complete=complete)
 
     async def _read(self, chunks: AsyncIterator[bytes], encoding: str) -> bytes:
         """Return the inflated body. Raises Refused."""

@@ -11,7 +11,8 @@ import asyncio
 import gzip
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
@@ -22,6 +23,7 @@ import orjson
 from ticker.config import PollFeed as PollSettings
 from ticker.config import RecordedFeed as Settings
 from ticker.config import RowMapping
+from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.poll import Heard, PollFeed
@@ -30,6 +32,9 @@ from ticker.feeds.web import retry_seconds
 
 HEADERS = ("content-type", "etag", "last-modified", "retry-after", "date")
 """What is kept of a response's headers: what rows and errors are made with."""
+
+READINGS_AT_ONCE = 100
+"""Of readings that are over at one look: where another process was is reached in a few."""
 
 LINE_LIMIT = 100_000_000
 """Bytes of the longest line that is read."""
@@ -82,6 +87,8 @@ class RecordedFeed:
         self._readings: Iterator[list[Line]] | None = None
         self._next: list[Line] | None = None
         self._started = self._first = 0.0
+        self._goes_on: float | None = None  # when it was started elsewhere, until it is there
+        self._latest: Reading | None = None
         self._over: Reading | FeedError | None = None
 
     async def read(self, now: float) -> Reading | Silence | None:
@@ -97,11 +104,37 @@ class RecordedFeed:
             raise FeedError(self._over.why)
         if self._over is not None:
             return self._over
+        if self._goes_on is not None:
+            return await self._catch_up(now)
         if self._next is None or self._due_in(now) > 0:
             return NOTHING
-        due, self._next = self._next, None
+        return await self._play(self._next, now)
+
+    async def _catch_up(self, now: float) -> Reading | Silence:
+        """Play what was shown elsewhere, and return what it led to."""
+        for _ in range(READINGS_AT_ONCE):
+            if self._next is None or self._due_in(now) > 0:
+                self._goes_on = None
+                return self._latest or NOTHING
+            with suppress(FeedError):
+                self._latest = await self._play(self._next, now) or self._latest
+            with suppress(FeedError):
+                await asyncio.to_thread(self._look, now)
+        return NOTHING
+
+    async def _play(self, due: list[Line], now: float) -> Reading | None:
+        self._next = None
         self.at = due[0]["at"] / 1000
         return await self._replay(due, now)
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:  # noqa: ARG002 - it only goes on
+        """Return when it was started."""
+        return {"started": self._started} if self._started else {}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - the file has them
+        """Go on at the place where it would be by now."""
+        if "started" in memory:
+            self._goes_on = min(memory["started"], now)
 
     def adjust(self, settings: Settings) -> None:
         """Go on with settings that differ only in when it is read."""
@@ -151,7 +184,8 @@ class RecordedFeed:
             self._readings = None
             self._over = None if self._settings.loop else Reading(ended=True)
         elif begins:
-            self._started, self._first = now, self._next[0]["at"] / 1000
+            self._started = now if self._goes_on is None else self._goes_on
+            self._first = self._next[0]["at"] / 1000
 
     def _open(self) -> Iterator[list[Line]]:
         """Yield the readings of the feed, each as its lines."""

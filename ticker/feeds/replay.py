@@ -9,14 +9,14 @@ import asyncio
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast
 from zoneinfo import ZoneInfo
 
 from ticker.config import ReplayFeed as ReplaySettings
 from ticker.diff import Rows
 from ticker.errors import FeedError
-from ticker.feeds import REASONS_KEPT, Reading, Rejection, decode, values
+from ticker.feeds import NOTHING, REASONS_KEPT, Reading, Rejection, Silence, decode, values
 from ticker.feeds.mapping import Mapper, Place, reader
 
 RECORDS_PER_READ = 10_000
@@ -38,20 +38,36 @@ class ReplayFeed:
         self._file: IO[str] | None = None
         self._next: tuple[float, str, Any] | None = None
         self._broken: tuple[str, object] | None = None  # why, and of which file
+        self._goes_on: float | None = None  # when it was started elsewhere, until it is there
         self._started = 0.0  # epoch seconds at which the first record was played
         self._first = 0.0  # the first record's own time, in epoch seconds
         self._rows: Rows = {}
         self._ended = False
 
-    async def read(self, now: float) -> Reading | None:
+    async def read(self, now: float) -> Reading | Silence | None:
         """Return what fell due since the last look; None when nothing did."""
         if self._ended:
             return Reading(ended=True)
-        return await asyncio.to_thread(self._play, now)
+        reading = await asyncio.to_thread(self._play, now)
+        if self._goes_on is None:
+            return reading
+        if self._records is not None and self._due(now):
+            return NOTHING  # what is over by now is not shown again
+        self._goes_on = None
+        return Reading(dict(self._rows), complete=True, ended=self._ended)
 
     def adjust(self, settings: ReplaySettings) -> None:
         """Go on with settings that differ only in when it is read."""
         self._settings = settings
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:  # noqa: ARG002 - it only goes on
+        """Return when it was started."""
+        return {"started": self._started} if self._started else {}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - the file has them
+        """Go on at the place where it would be by now."""
+        if "started" in memory:
+            self._goes_on = min(memory["started"], now)
 
     async def close(self) -> None:
         """Close the file."""
@@ -105,7 +121,8 @@ class ReplayFeed:
         self._next = next(self._records, None)
         if self._next is None:
             raise FeedError(f"no records in {self._settings.file}")
-        self._started, self._first = now, self._next[0]
+        self._started = now if self._goes_on is None else self._goes_on
+        self._first = self._next[0]
 
     def _advance(self) -> None:
         """Look at the next record; after the last one be done, or begin again at the next look."""

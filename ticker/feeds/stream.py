@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +26,7 @@ from websockets.exceptions import (
 
 from ticker import __version__, redact
 from ticker.config import StreamFeed as StreamSettings
+from ticker.diff import Rows
 from ticker.errors import FeedError
 from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.inbox import Inbox
@@ -55,7 +56,7 @@ class StreamFeed:
         self._inbox = Inbox(settings)
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
-        self._last_id = ""
+        self._last_id = self._taken_id = ""  # heard last, and last when it was looked at
         self._retry = 0.0  # what the source asked for, in seconds
         self._heard = False  # over this connection
         self._connections = 0
@@ -71,7 +72,7 @@ class StreamFeed:
         """Return what was heard since the last look; fail once for each connection that failed."""
         if self._task is None:
             self._task = asyncio.create_task(self._listen_forever())
-        taken = self._inbox.take(now)
+        taken, self._taken_id = self._inbox.take(now), self._last_id
         if taken is NOTHING and self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -80,6 +81,17 @@ class StreamFeed:
     def adjust(self, settings: StreamSettings) -> None:
         """Go on with settings that differ only in when it is looked at."""
         self._settings = settings
+
+    def memory(self, *, settled: bool) -> Mapping[str, Any]:
+        """Return the id of the last event of which everybody is shown what it said."""
+        return {"last_id": self._taken_id} if settled and self._taken_id else {}
+
+    def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - it speaks by itself
+        """Go on with rows that another process has heard; what came meanwhile may be missed."""
+        self._last_id = self._taken_id = memory.get("last_id", "")
+        self._inbox.resume(rows)
+        if not self._last_id:
+            self._inbox.lose()
 
     async def close(self) -> None:
         """End the connection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,7 +43,11 @@ def load(
 
         result = run(asked, show, token)
     metrics = result.metrics()
-    failures = [*_broken(result), *(words for c in conditions if (words := c.check(metrics)))]
+    asserted = {condition.metric for condition in conditions}
+    failures = [
+        *_broken(result, asserted),
+        *(words for c in conditions if (words := c.check(metrics))),
+    ]
     document = report.document(result, failures)
     for text in report.summary(result, failures):
         out.print(text, markup=False)
@@ -59,16 +63,25 @@ def load(
     return FAILED if failures else GOOD
 
 
-def _broken(result: Result) -> Iterator[str]:
-    """Yield what no run may have, whatever is asserted."""
-    counts = result.final.counts
+def _broken(result: Result, asserted: Set[str]) -> Iterator[str]:
+    """Yield what no run may have; of what is ``asserted`` that decides."""
+    counts, proof = result.final.counts, result.proof
     if not counts["frames"]:
         yield "no viewer was told anything"
     elif not counts["connected"]:
         yield "no viewer was connected at the end: the server ended or cut them off"
-    elif result.converged < result.sampled:
-        unlike = result.sampled - result.converged
-        yield f"{unlike} of {result.sampled} sampled viewers did not have the server's state"
+    elif proof.converged < proof.sampled:
+        unlike = proof.sampled - proof.converged
+        yield f"{unlike} of {proof.sampled} sampled viewers did not have the server's state"
+    if proof.silent and len(result.load.urls) > 1 and "unreachable" not in asserted:
+        yield f"not there at the end, so nothing is proven of it: {', '.join(proof.silent)}"
+    for url, where in proof.apart.items():
+        others = ", ".join(f"{url} had epoch {e}, seq {s}" for url, (e, s) in proof.agreed.items())
+        yield f"{url} does not agree with the others: it was at {where}; {others}"
+    if counts["contradictions"]:
+        yield f"{counts['contradictions']} times two viewers were told different things of one step"
+    if counts["backwards"]:
+        yield f"{counts['backwards']} times a viewer was led back to the past"
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -25,7 +25,7 @@ def line(second: Second) -> str:
         f"{c['bytes']:,} bytes  p50 {_ms(latency.percentile(50))}"
         f"  p99 {_ms(latency.percentile(99))}"
         f"  p99.9 {_ms(latency.percentile(99.9))}  gaps {c['gaps']}  duplicates {c['duplicates']}"
-        f"  resyncs {c['resyncs']}  closes {second.closes or 'none'}"
+        f"  resyncs {c['resyncs']}{_moves(c)}  closes {second.closes or 'none'}"
         f"  generator cpu {second.cpu:.0%}"
         f" lag p99 {_ms(second.lag.percentile(99))}"
     )
@@ -57,8 +57,9 @@ def document(result: Result, failures: Sequence[str]) -> dict[str, Any]:
         "board": result.board,
         "metrics": result.metrics(),
         "connect_p99": result.final.connecting.percentile(99),
-        "sampled": result.sampled,
-        "converged": result.converged,
+        "sampled": result.proof.sampled,
+        "converged": result.proof.converged,
+        "processes": processes(result),
         "closes": result.final.closes,
         "words": result.final.words,
         "generator": {"cpu": result.cpu, "lag_p99": result.final.lag.percentile(99)},
@@ -78,19 +79,54 @@ def document(result: Result, failures: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def processes(result: Result) -> list[dict[str, Any]]:
+    """Return what became of each process: its viewers at the end, and where it was."""
+    proof = result.proof
+    return [
+        {
+            "url": url,
+            "viewers": result.final.watching.get(url, 0),
+            "answers": url not in proof.silent,
+            "agrees": url in proof.agreed and url not in proof.apart,
+            "at": proof.apart.get(url) or " ".join(map(str, proof.agreed.get(url, ()))) or None,
+        }
+        for url in result.load.urls
+    ]
+
+
 def summary(result: Result, failures: Sequence[str]) -> Iterable[str]:
     """Yield the lines that end a run."""
     for name, value in result.metrics().items():
         yield f"{name:>16}  {'not measured' if value is None else f'{value:,.1f}'}"
     viewers = result.load.viewers
-    yield f"{'sampled':>16}  {result.sampled:,} of {viewers:,} viewers decode everything"
-    yield f"{'converged':>16}  {result.converged:,} of them had the server's exact state at the end"
+    yield f"{'sampled':>16}  {result.proof.sampled:,} of {viewers:,} viewers decode everything"
+    converged = f"{result.proof.converged:,} of them had the server's exact state at the end"
+    yield f"{'converged':>16}  {converged}"
+    for process in processes(result) if len(result.load.urls) > 1 else ():
+        yield f"{process['url']:>30}  {process['viewers']:,} viewers, {_word(process)}"
     for words, count in result.final.words.items():
         yield f"{count:>16,}  x {words}"
     for failure in failures:
         yield f"failed: {failure}"
     if result.invalid():
         yield f"invalid: {result.invalid()}"
+
+
+def _word(process: dict[str, Any]) -> str:
+    """Return whether a process is as the others are."""
+    if not process["answers"]:
+        return "did not answer at the end"
+    return f"{'agrees' if process['agrees'] else 'DOES NOT AGREE'} at {process['at']}"
+
+
+def _moves(counts: dict[str, int]) -> str:
+    """Return how viewers went from process to process, where they did."""
+    if not counts["moves"] and not counts["reconnected"]:
+        return ""
+    return (
+        f"  moves {counts['moves']}  reconnected {counts['reconnected']}"
+        f"  snapshots again {counts['resnapshots']} of {counts['resnapshots'] + counts['resumed']}"
+    )
 
 
 def compare(now: dict[str, Any], base: dict[str, Any]) -> Iterable[str]:
@@ -112,6 +148,11 @@ def page(run: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><th>{html.escape(name)}<td>{'–' if value is None else f'{value:,.1f}'}"
         for name, value in run["metrics"].items()
+    )
+    rows += "".join(
+        f"<tr><th>{html.escape(process['url'])}<td>{process['viewers']:,} viewers, "
+        f"{html.escape(_word(process))}"
+        for process in run.get("processes", ())
     )
     verdict = run["invalid"] or "; ".join(run["failures"]) or "good"
     load = ", ".join(f"{name} {value}" for name, value in run["load"].items())

@@ -17,8 +17,9 @@ import httpx
 from ticker.errors import TickerError
 from ticker.load import verdict
 from ticker.load.histogram import Histogram
+from ticker.load.proof import Proof
 from ticker.load.viewer import Target
-from ticker.load.worker import CONVERGE_SECONDS, Plan, Profile, main
+from ticker.load.worker import CONVERGE_SECONDS, SETTLE_SECONDS, Plan, Profile, main
 from ticker.tail import bearer
 
 SUMS = (
@@ -34,6 +35,12 @@ SUMS = (
     "duplicates",
     "resyncs",
     "errors",
+    "moves",
+    "reconnected",
+    "resumed",
+    "resnapshots",
+    "backwards",
+    "contradictions",
 )
 GRACE_SECONDS = 30.0
 """How much longer than planned a process may take before it is ended."""
@@ -41,9 +48,13 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of a run; times are in seconds."""
+    """What is asked of a run; times are in seconds.
 
-    url: str
+    ``urls`` are of processes that serve the same boards. ``move`` is the share of the viewers that
+    goes from one to another each second.
+    """
+
+    urls: tuple[str, ...]
     viewers: int
     ramp: float
     duration: float
@@ -52,6 +63,7 @@ class Load:
     profile: Profile
     deflate: bool
     sample: int
+    move: float = 0.0
 
 
 @dataclass
@@ -66,6 +78,8 @@ class Second:
     cpu: float
     closes: dict[str, int]
     words: dict[str, int]
+    watching: dict[str, int]
+    """Viewers by process."""
 
 
 @dataclass
@@ -76,8 +90,7 @@ class Result:
     board: str
     seconds: list[Second]
     final: Second
-    sampled: int
-    converged: int
+    proof: Proof
     cpu: float
     whole: bool
     """Whether every process came to its end."""
@@ -93,10 +106,18 @@ class Result:
             "p999": latency.percentile(99.9),
             "max": latency.percentile(100),
             **{name: counts[name] for name in SUMS if name in verdict.METRICS},
-            "unconverged": self.sampled - self.converged,
+            "resnapshot_percent": self._resnapshot_percent(),
+            "unconverged": self.proof.sampled - self.proof.converged,
+            "unreachable": len(self.proof.silent),
+            "disagreeing": len(self.proof.apart),
             "messages_per_s": self.rate("frames"),
             "bytes_per_s": self.rate("bytes"),
         }
+
+    def _resnapshot_percent(self) -> float | None:
+        """Return the share of those that came back to go on and got a whole snapshot instead."""
+        again, went_on = (self.final.counts[name] for name in ("resnapshots", "resumed"))
+        return 100 * again / (again + went_on) if again + went_on else None
 
     def rate(self, name: str) -> float | None:
         """Return how much of ``name`` came per second, once all viewers were there."""
@@ -121,9 +142,7 @@ def run(load: Load, show: Callable[[Second], None], token: str | None = None) ->
     """
     headers = bearer(token)
     board = _examine(load, headers)
-    parts = urlsplit(load.url)
-    host, port = parts.hostname or "", parts.port or 80
-    target = Target(host, port, "/ws", board, load.deflate, headers=headers)
+    targets = tuple(_target(url, load, board, headers) for url in load.urls)
     every = max(1, -(-load.viewers // load.sample))
     context = multiprocessing.get_context("spawn")
     processes: list[tuple[BaseProcess, Connection]] = []
@@ -133,7 +152,14 @@ def run(load: Load, show: Callable[[Second], None], token: str | None = None) ->
         for i in range(load.procs):
             share = load.viewers // load.procs + (i < load.viewers % load.procs)
             plan = Plan(
-                target, load.url, share, load.ramp, load.duration, load.profile, every, seed=i
+                targets,
+                share,
+                load.ramp,
+                load.duration,
+                load.profile,
+                every,
+                seed=i,
+                move=load.move,
             )
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=main, args=(plan, theirs), daemon=True)
@@ -150,20 +176,34 @@ def run(load: Load, show: Callable[[Second], None], token: str | None = None) ->
                 process.join()
 
 
+def _target(url: str, load: Load, board: str, headers: dict[str, str]) -> Target:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    return Target(host, port, "/ws", board, load.deflate, headers=headers, url=url)
+
+
 def _examine(load: Load, headers: dict[str, str]) -> str:
-    """Return the board to watch, after a look at whether this is a server of ours."""
-    if urlsplit(load.url).scheme != "http":
-        raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{load.url}'")
+    """Return the board to watch, after a look at whether these are servers of ours."""
+    board = load.board
+    for url in load.urls:
+        names = _boards(url, headers)
+        board = board or names[0]
+        if board not in names:
+            raise TickerError(f"no board '{board}' at {url}; there are {', '.join(names)}")
+    return board or ""
+
+
+def _boards(url: str, headers: dict[str, str]) -> list[str]:
+    """Return the names of the boards at ``url``."""
+    if urlsplit(url).scheme != "http":
+        raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{url}'")
     try:
-        answer = httpx.get(f"{load.url}/api/boards", headers=headers, timeout=10)
-        names = [str(board["name"]) for board in answer.raise_for_status().json()["boards"]]
+        answer = httpx.get(f"{url}/api/boards", headers=headers, timeout=10)
+        return [str(board["name"]) for board in answer.raise_for_status().json()["boards"]]
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise TickerError(f"cannot reach {load.url}: {error or type(error).__name__}") from None
+        raise TickerError(f"cannot reach {url}: {error or type(error).__name__}") from None
     except (ValueError, LookupError, TypeError):
-        raise TickerError(f"{load.url} does not answer like a ticker server") from None
-    if load.board is not None and load.board not in names:
-        raise TickerError(f"no board '{load.board}' at {load.url}; there are {', '.join(names)}")
-    return load.board or names[0]
+        raise TickerError(f"{url} does not answer like a ticker server") from None
 
 
 def _collect(
@@ -179,7 +219,9 @@ def _collect(
     busiest = 0.0
     seconds: list[Second] = []
     open_pipes = {pipe for _, pipe in processes}
-    deadline = started + load.ramp + load.duration + CONVERGE_SECONDS + GRACE_SECONDS
+    deadline = (
+        started + load.ramp + load.duration + SETTLE_SECONDS + CONVERGE_SECONDS + GRACE_SECONDS
+    )
     next_shown = started + 1
     with suppress(KeyboardInterrupt):  # what was seen so far is reported
         while open_pipes and time.monotonic() < deadline:
@@ -202,13 +244,15 @@ def _collect(
         raise TickerError("no generator process said anything")
     finals = [state for state in latest.values() if state.get("final")]
     final = _sum(list(latest.values()), time.monotonic() - started, busiest)
+    proof = Proof()
+    for state in finals:
+        proof.add(state)
     return Result(
         load,
         board,
         seconds,
         final,
-        sampled=sum(state["sampled"] for state in finals),
-        converged=sum(state["converged"] for state in finals),
+        proof=proof,
         cpu=busiest,
         whole=len(finals) == len(processes),
     )
@@ -227,14 +271,21 @@ def _states(
 
 
 def _sum(states: list[dict[str, Any]], at: float, cpu: float) -> Second:
-    second = Second(at, dict.fromkeys(SUMS, 0), Histogram(), Histogram(), Histogram(), cpu, {}, {})
+    second = Second(
+        at, dict.fromkeys(SUMS, 0), Histogram(), Histogram(), Histogram(), cpu, {}, {}, {}
+    )
     for state in states:
         for name in SUMS:
             second.counts[name] += state[name]
         second.latency.merge(Histogram(state["latency"]))
         second.connecting.merge(Histogram(state["connecting"]))
         second.lag.merge(Histogram(state["lag"]))
-        for mine, theirs in ((second.closes, state["closes"]), (second.words, state["words"])):
+        for mine, said in (
+            (second.closes, "closes"),
+            (second.words, "words"),
+            (second.watching, "watching"),
+        ):
+            theirs = state[said]
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
     return second

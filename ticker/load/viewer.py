@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import os
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import time
@@ -24,6 +26,8 @@ from ticker.load.histogram import Histogram
 TAIL = b"\x00\x00\xff\xff"
 OFFER = "permessage-deflate; client_max_window_bits"
 MESSAGE_LIMIT = 64_000_000
+STEPS_KEPT = 1_000
+"""Last steps of which it is remembered what was told, to compare what others are told."""
 
 Rows = dict[str, dict[str, Any]]
 
@@ -44,6 +48,12 @@ class Counts:
     duplicates: int = 0
     resyncs: int = 0
     errors: int = 0
+    moves: int = 0
+    reconnected: int = 0
+    resumed: int = 0
+    resnapshots: int = 0
+    backwards: int = 0
+    contradictions: int = 0
     closes: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)
@@ -53,6 +63,20 @@ class Counts:
         """Count a reason in words; a bounded number of different ones is kept."""
         if text in self.words or len(self.words) < 50:
             self.words[text] = self.words.get(text, 0) + 1
+
+
+class Steps:
+    """What viewers were told of each step of a board, whoever told it; bounded."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[tuple[str, int], Any] = OrderedDict()
+
+    def contradict(self, epoch: str, seq: int, rows: Any) -> bool:
+        """Return whether another viewer was told something else of the step to ``seq``."""
+        known = self._rows.setdefault((epoch, seq), rows)
+        if len(self._rows) > STEPS_KEPT:
+            self._rows.popitem(last=False)
+        return known is not rows and known != rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,8 @@ class Target:
     """Whether it is this program's protocol; without it only frames are counted."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """What else is sent with the upgrade, such as a token."""
+    url: str = ""
+    """Where it answers over HTTP."""
 
 
 class LoadViewer(asyncio.Protocol):
@@ -80,9 +106,14 @@ class LoadViewer(asyncio.Protocol):
         *,
         sampled: bool,
         ended: Callable[[LoadViewer], None],
-        place: tuple[str, int, Rows] | None = None,
+        before: LoadViewer | None = None,
+        steps: Steps | None = None,
     ) -> None:
-        self._target, self._counts, self._ended = target, counts, ended
+        """Go on from what the viewer had on its connection ``before``, if there was one.
+
+        Those that share ``steps`` are compared with each other.
+        """
+        self.target, self._counts, self._ended, self._steps = target, counts, ended, steps
         self.sampled = sampled
         self.transport: asyncio.Transport
         self.upgraded = False
@@ -91,7 +122,12 @@ class LoadViewer(asyncio.Protocol):
         self.gone: asyncio.Future[None] = loop.create_future()
         self.paused = False
         self.received = 0
-        self.epoch, self.seq, self.rows = place or ("", -1, {})
+        self.heartbeat = math.inf  # seconds, as the welcome says; only sampled viewers know
+        self.epoch: str = before.epoch if before else ""
+        self.seq: int = before.seq if before else -1
+        self.rows: Rows = before.rows if before else {}
+        self.epochs: set[str] = before.epochs if before else set()
+        self._resumes = self.seq >= 0
         self.fragile = False  # whether it will be ended on purpose
         self.trail: list[tuple[int, dict[str, Any]]] | None = None
         self._buffer = b""
@@ -105,20 +141,20 @@ class LoadViewer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the upgrade."""
         self.transport = cast("asyncio.Transport", transport)
-        query: dict[str, Any] = {"board": self._target.board} if self._target.board else {}
+        query: dict[str, Any] = {"board": self.target.board} if self.target.board else {}
         if self.seq >= 0:
             query |= {"epoch": self.epoch, "seq": self.seq}
-        path = f"{self._target.path}?{urlencode(query)}" if query else self._target.path
+        path = f"{self.target.path}?{urlencode(query)}" if query else self.target.path
         lines = [
             f"GET {path} HTTP/1.1",
-            f"Host: {self._target.host}:{self._target.port}",
+            f"Host: {self.target.host}:{self.target.port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
             "Sec-WebSocket-Version: 13",
         ]
-        lines += [f"{name}: {value}" for name, value in self._target.headers.items()]
-        if self._target.deflate:
+        lines += [f"{name}: {value}" for name, value in self.target.headers.items()]
+        if self.target.deflate:
             lines.append(f"Sec-WebSocket-Extensions: {OFFER}")
         self.transport.write("\r\n".join([*lines, "", ""]).encode())
 
@@ -186,6 +222,12 @@ class LoadViewer(asyncio.Protocol):
         self.paused, self._first = False, True
         self.say(type="resume")
 
+    def leave(self) -> None:
+        """Go, as a page does that goes elsewhere: say so, and wait for nothing."""
+        self.fragile = True
+        self._send(0x88, b"\x03\xe8")
+        self.transport.close()
+
     def say(self, **message: Any) -> None:
         """Send a message; its mask is zeros (RFC 6455, 5.3: clients must mask)."""
         self._send(0x81, orjson.dumps(message))
@@ -239,7 +281,7 @@ class LoadViewer(asyncio.Protocol):
         payload = data[start:end]
         if first & 0x40:
             payload = self._inflater.decompress(payload + TAIL, MESSAGE_LIMIT)
-        if self._target.protocol:
+        if self.target.protocol:
             self._follow(orjson.loads(payload))
         else:
             self._measure(orjson.loads(payload)["at"])
@@ -263,13 +305,16 @@ class LoadViewer(asyncio.Protocol):
         counts = self._counts
         match message["type"]:
             case "diff":
+                self._answered()
                 if message["prev"] == self.seq:
                     counts.diffs += 1
                     # a first diff and one that skips ticks tell of the past: no latency in them
                     if message["seq"] != message["prev"] + 1:
                         counts.conflated += 1
-                    elif not self._first:
-                        self._measure(message["at"])
+                    else:
+                        self._compare(message)
+                        if not self._first:
+                            self._measure(message["at"])
                     self._apply(message)
                 elif message["seq"] <= self.seq:
                     counts.duplicates += 1
@@ -282,17 +327,42 @@ class LoadViewer(asyncio.Protocol):
             case "snapshot":
                 counts.snapshots += 1
                 counts.resyncs += self.seq >= 0
+                counts.resnapshots += self._resumes
+                self._resumes = False
+                counts.backwards += self._goes_back(message)
+                self.epochs.add(message["epoch"])
                 self.epoch, self.seq = message["epoch"], message["seq"]
                 self.rows = message["rows"]
                 self.trail = None
                 self._arrive()
-            case "status" | "pong" | "heartbeat":
+            case "welcome":
+                self.heartbeat = message.get("heartbeat", math.inf)
+            case "status":
+                self._answered()
+                self._arrive()
+            case "pong" | "heartbeat":
                 self._arrive()
             case "error":
                 counts.errors += 1
                 counts.word(f"{message['code']}: {message['message']}")
                 if not self.ready.done():
                     self.ready.set_result(False)
+
+    def _answered(self) -> None:
+        """Take note that the viewer goes on where it was."""
+        self._counts.resumed += self._resumes
+        self._resumes = False
+
+    def _goes_back(self, snapshot: dict[str, Any]) -> bool:
+        """Whether a snapshot is of the past: of a lower seq, or of an epoch that was over."""
+        if snapshot["epoch"] == self.epoch:
+            return bool(snapshot["seq"] < self.seq)
+        return snapshot["epoch"] in self.epochs
+
+    def _compare(self, step: dict[str, Any]) -> None:
+        if self._steps is not None:
+            told = self._steps.contradict(self.epoch, step["seq"], step["rows"])
+            self._counts.contradictions += told
 
     def _arrive(self) -> None:
         self._first = False

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from time import monotonic, process_time
@@ -16,7 +19,8 @@ import httpx
 import uvloop
 
 from ticker.load.histogram import Histogram
-from ticker.load.viewer import Counts, LoadViewer, Rows, Target, apply
+from ticker.load.proof import Key, Proof, Told, state_at
+from ticker.load.viewer import Counts, LoadViewer, Rows, Steps, Target
 
 Profile = Literal["viewers", "slow", "flappy", "hidden", "storm"]
 
@@ -29,22 +33,40 @@ SLOW_SHARE, SLOW_BYTES_PER_SECOND = 0.2, 2_000
 FLAP_SECONDS = 5.0
 HIDE_SECONDS = 4.0
 CONVERGE_SECONDS = 15.0
+RETURN_SECONDS = (0.0, 1.0)
+"""When a viewer comes back that did not want to go; at random, as pages do."""
+SILENT_BEATS = 3
+"""Heartbeats without a word after which a viewer takes its process for dead, as the page does."""
+CONNECT_SECONDS, CONNECT_SECONDS_OF_SEVERAL = 30.0, 10.0
+"""How long a viewer waits for its connection: less where there is another process to go to."""
+SETTLE_SECONDS = 5.0
+"""How long is waited at the end for viewers that are between two connections."""
+ASK_SECONDS, ASK_EVERY = 5.0, 0.3
+"""How long a process has to say what its board is, and how often it is asked at the end."""
 AT_ONCE = 200
 """Connections that are being made at the same time by one process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one process does; times are in seconds."""
+    """What one process does; times are in seconds.
 
-    target: Target
-    url: str
+    ``move`` is the share of the viewers that goes to another process each second.
+    """
+
+    targets: tuple[Target, ...]
     viewers: int
     ramp: float
     duration: float
     profile: Profile
     sample_every: int
     seed: int
+    move: float = 0.0
+
+    @property
+    def returns(self) -> bool:
+        """Whether viewers that lost their connection come back."""
+        return len(self.targets) > 1 or self.move > 0 or self.profile in {"flappy", "storm"}
 
 
 class Worker:
@@ -56,6 +78,9 @@ class Worker:
         self._lag = Histogram()
         self._random = random.Random(plan.seed)  # noqa: S311 - a load test must be repeatable
         self._viewers: set[LoadViewer] = set()
+        self._steps = Steps()
+        self._away = 0  # viewers that are between two connections
+        self._calm = asyncio.Event()  # set when nobody goes away any more
         self._number = itertools.count()
         self._permits = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,12 +99,14 @@ class Worker:
         if plan.profile == "storm":
             self._drop_all()
         await _until(started + plan.ramp + plan.duration)
+        held = self._state()  # what comes now costs time that is not the server's
+        self._calm.set()
+        await self._settle()
         for task in [*watch, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        held = self._state()  # the proof below costs time that is not the server's
         self._tell(held)
-        converged = await self._converge()
+        converged = asdict(await self._converge())
         proof = self._state()
         measured = {name: held[name] for name in ("latency", "lag", "cpu", "at", "frames", "bytes")}
         self._tell({"final": True, **proof, **measured, **converged})
@@ -97,23 +124,78 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _live(self) -> None:
-        number = next(self._number)
-        sampled = number % self._plan.sample_every == 0
-        viewer = await self._connect(number, sampled=sampled, place=None)
-        profile = self._plan.profile
-        if viewer is None or profile == "viewers":
-            return
-        if profile == "slow" and self._random.random() < SLOW_SHARE:
-            await self._read_slowly(viewer)
-        elif profile == "hidden":
-            await self._hide_and_show(viewer)
-        elif profile in {"flappy", "storm"}:
-            await self._come_and_go(number, viewer)
+        """Be a viewer until the end of the run, wherever that leads."""
+        plan, number = self._plan, next(self._number)
+        target = plan.targets[number % len(plan.targets)]
+        slow = plan.profile == "slow" and self._random.random() < SLOW_SHARE
+        viewer: LoadViewer | None = None
+        while True:
+            now = await self._connect(number, target, viewer)
+            if now is None and viewer is None and len(plan.targets) == 1:
+                return
+            if now is None:
+                target = self._elsewhere(target)
+                await asyncio.sleep(self._random.uniform(0, 2))
+                continue
+            if viewer is not None:
+                self._away -= 1
+                self._counts.reconnected += not viewer.fragile
+            viewer = now
+            if slow:
+                self._start(self._read_slowly(viewer))
+            elif plan.profile == "hidden":
+                self._start(self._hide_and_show(viewer))
+            if not plan.returns:
+                return
+            moved = await self._stay(viewer)
+            self._away += 1
+            if moved or (not viewer.fragile and len(plan.targets) > 1):
+                target = self._elsewhere(target)
+            if not viewer.fragile:
+                await asyncio.sleep(self._random.uniform(*RETURN_SECONDS))
+
+    def _elsewhere(self, target: Target) -> Target:
+        """Return another process, where there is one."""
+        others = [other for other in self._plan.targets if other is not target]
+        return self._random.choice(others or [target])
+
+    async def _stay(self, viewer: LoadViewer) -> bool:
+        """Watch until the connection is gone; return whether the viewer goes to another process."""
+        plan = self._plan
+        flaps = self._random.expovariate(1 / FLAP_SECONDS) if plan.profile == "flappy" else math.inf
+        moves = self._random.expovariate(plan.move) if plan.move else math.inf
+        await self._hear(viewer, min(flaps, moves))
+        if viewer.gone.done() or self._calm.is_set():
+            await viewer.gone
+            return False
+        if moves < flaps:
+            self._counts.moves += 1
+            viewer.leave()
+        else:
+            viewer.fragile = True
+            viewer.transport.abort()
+        await viewer.gone
+        return moves < flaps
+
+    async def _hear(self, viewer: LoadViewer, seconds: float) -> None:
+        """Wait for so long at most; end a connection from which nothing comes."""
+        until = monotonic() + seconds
+        while not viewer.gone.done() and (left := until - monotonic()) > 0:
+            received, silence = viewer.received, SILENT_BEATS * viewer.heartbeat
+            wait = min(left, silence)
+            await asyncio.wait([viewer.gone], timeout=wait if wait < math.inf else None)
+            silent = silence < left and viewer.received == received
+            if silent and viewer.transport.is_reading() and not viewer.gone.done():
+                self._counts.word(f"nothing came for {SILENT_BEATS} heartbeats")
+                viewer.transport.abort()
+                await viewer.gone
 
     async def _connect(
-        self, number: int, *, sampled: bool, place: tuple[str, int, Rows] | None
+        self, number: int, target: Target, before: LoadViewer | None
     ) -> LoadViewer | None:
-        target = self._plan.target
+        """Connect to go on from ``before``; only sampled viewers know where they are."""
+        sampled = number % self._plan.sample_every == 0
+        viewer = None
         local = None
         if target.host.startswith("127."):
             local = (f"127.0.0.{2 + number // ADDRESS_EVERY % 200}", 0)
@@ -126,7 +208,10 @@ class Worker:
                 if local:
                     raw.bind(local)
                 loop = asyncio.get_running_loop()
-                async with asyncio.timeout(30):
+                several = len(self._plan.targets) > 1
+                async with asyncio.timeout(
+                    CONNECT_SECONDS_OF_SEVERAL if several else CONNECT_SECONDS
+                ):
                     await loop.sock_connect(raw, (target.host, target.port))
                     _, viewer = await loop.create_connection(
                         lambda: LoadViewer(
@@ -134,7 +219,8 @@ class Worker:
                             self._counts,
                             sampled=sampled,
                             ended=self._viewers.discard,
-                            place=place,
+                            before=before,
+                            steps=self._steps,
                         ),
                         sock=raw,
                     )
@@ -143,6 +229,9 @@ class Worker:
             except (OSError, TimeoutError) as error:
                 self._counts.refused += 1
                 self._counts.word(getattr(error, "strerror", None) or type(error).__name__)
+                if viewer is not None:
+                    viewer.fragile = True
+                    viewer.transport.abort()
                 raw.close()
                 return None
 
@@ -165,21 +254,6 @@ class Worker:
             else:
                 viewer.pause()
 
-    async def _come_and_go(self, number: int, viewer: LoadViewer) -> None:
-        """Leave and come back with epoch and seq; in a storm come back when dropped."""
-        while True:
-            if self._plan.profile == "flappy":
-                await asyncio.sleep(self._random.expovariate(1 / FLAP_SECONDS))
-                viewer.fragile = True
-                viewer.transport.abort()
-            await viewer.gone
-            place = (viewer.epoch, viewer.seq, viewer.rows) if viewer.seq >= 0 else None
-            back = await self._connect(number, sampled=viewer.sampled, place=place)
-            if back is None:
-                await asyncio.sleep(self._random.uniform(0, 2))
-            else:
-                viewer = back
-
     def _drop_all(self) -> None:
         for viewer in list(self._viewers):
             viewer.fragile = True
@@ -187,36 +261,53 @@ class Worker:
 
     # -- proof
 
-    async def _converge(self) -> dict[str, Any]:
-        """Compare every sampled viewer with the server's snapshot at a seq both have been at."""
+    async def _settle(self) -> None:
+        """Wait for viewers that are on their way to where they go on."""
+        deadline = monotonic() + SETTLE_SECONDS
+        while self._away and monotonic() < deadline:  # noqa: ASYNC110 - for a moment, once a run
+            await asyncio.sleep(0.02)
+
+    async def _converge(self) -> Proof:
+        """Compare every sampled viewer with what all processes say, where all have been."""
+        plan = self._plan
         sampled = [v for v in self._viewers if v.sampled and v.seq >= 0]
-        if not self._plan.target.protocol or self._plan.target.board is None:
-            return {"sampled": len(sampled), "converged": 0}
         bases: dict[LoadViewer, tuple[int, Rows]] = {}
         for viewer in sampled:
             if viewer.paused:
                 viewer.resume()
             viewer.transport.resume_reading()
-            viewer.trail = []
-            bases[viewer] = viewer.seq, dict(viewer.rows)
+            viewer.trail = None
         waiting = set(sampled)
+        told = Told([target.url for target in plan.targets])
         deadline = monotonic() + CONVERGE_SECONDS
-        path = f"{self._plan.url}/api/boards/{self._plan.target.board}"
-        async with httpx.AsyncClient(timeout=10, headers=self._plan.target.headers) as client:
-            while waiting and monotonic() < deadline:
-                try:
-                    told = (await client.get(path)).json()
-                except (httpx.HTTPError, ValueError):
-                    break
-                await asyncio.sleep(0.3)
-                for viewer in list(waiting):
-                    if viewer.trail is None:  # it was given a snapshot meanwhile
+        headers = plan.targets[0].headers
+        async with httpx.AsyncClient(timeout=ASK_SECONDS, headers=headers) as client:
+            while monotonic() < deadline:
+                for viewer in waiting:
+                    if viewer.trail is None:  # at the beginning, or it was given a snapshot
                         viewer.trail = []
                         bases[viewer] = viewer.seq, dict(viewer.rows)
-                    elif _state_at(told["seq"], *bases[viewer], viewer.trail) == told["rows"]:
-                        waiting.discard(viewer)
-        gone = sum(viewer not in self._viewers for viewer in waiting)
-        return {"sampled": len(sampled), "converged": len(sampled) - len(waiting), "gone": gone}
+                await asyncio.gather(*(self._ask(client, told, t) for t in plan.targets))
+                await asyncio.sleep(ASK_EVERY)
+                common = told.common()
+                waiting -= {
+                    viewer
+                    for viewer in waiting
+                    if _is_right(viewer, bases[viewer], common.get(viewer.target.url, {}))
+                }
+                open_ = [viewer for viewer in waiting if viewer.target.url in common]
+                if not common or (not open_ and told.settled()):
+                    break
+        agreed = {url: next(reversed(states)) for url, states in told.common().items()}
+        right = len(sampled) - len(waiting)
+        return Proof(len(sampled), right, told.silent(), told.apart(), agreed)
+
+    async def _ask(self, client: httpx.AsyncClient, told: Told, target: Target) -> None:
+        """Hear what a process says, unless it cannot say anything."""
+        with suppress(httpx.HTTPError, ValueError, KeyError):
+            answer = await client.get(f"{target.url}/api/boards/{target.board}")
+            state = answer.raise_for_status().json()
+            told.hear(target.url, (state["epoch"], state["seq"]), state["rows"])
 
     # -- reports
 
@@ -230,7 +321,8 @@ class Worker:
         counts["latency"] = self._counts.latency.counts()
         counts["connecting"] = self._counts.connecting.counts()
         clocks = {"started": self._started, "at": monotonic(), "cpu": process_time()}
-        return {**counts, **clocks, "lag": self._lag.counts()}
+        watching = Counter(viewer.target.url for viewer in self._viewers)
+        return {**counts, **clocks, "lag": self._lag.counts(), "watching": dict(watching)}
 
     async def _measure_lag(self) -> None:
         while True:
@@ -239,18 +331,14 @@ class Worker:
             self._lag.add((monotonic() - due) * 1000)
 
 
-def _state_at(
-    seq: int, base: int, rows: Rows, trail: list[tuple[int, dict[str, Any]]]
-) -> Rows | None:
-    """Return what a viewer had at ``seq``; None when it was never there."""
-    state = dict(rows)
-    if base == seq:
-        return state
-    for reached, patch in trail:
-        apply(state, patch)
-        if reached == seq:
-            return state
-    return None
+def _is_right(viewer: LoadViewer, base: tuple[int, Rows], common: Mapping[Key, Rows]) -> bool:
+    """Whether a viewer had, at one of the common places, just what the processes have there."""
+    if viewer.trail is None:
+        return False
+    return any(
+        epoch == viewer.epoch and state_at(seq, *base, viewer.trail) == rows
+        for (epoch, seq), rows in common.items()
+    )
 
 
 def _done() -> asyncio.Future[None]:

@@ -29,7 +29,7 @@ const when = (at, now) => (number(at) > 0 ? `${format.shortTime(at, now ?? at)},
  * @returns {{isWell: boolean, words: string, causes: string[]}}
  */
 export function verdict(status) {
-  const causes = [...configCauses(mapOf(status.config)), ...readyCauses(status.ready), ...feedCauses(status)];
+  const causes = [...configCauses(mapOf(status.config)), ...readyCauses(status), ...busCauses(status), ...feedCauses(status)];
   const late = number(mapOf(status.loop_lag).p99);
   if (late >= LATE_MS) causes.push(`The event loop is late: one time in a hundred by ${ms(late)} or more`);
   const { length } = causes;
@@ -43,12 +43,27 @@ function configCauses({ ok, error, pending }) {
   return causes;
 }
 
-function readyCauses(ready) {
+function readyCauses({ ready, bus }) {
   const { status, waiting } = mapOf(ready);
   if (status === "ready") return [];
-  const boards = entriesOf(waiting).map(([board, why]) => `Not ready, board ${board}: ${text(why)}`);
+  const isBus = (name) => name === "bus" && isMap(bus);
+  const boards = entriesOf(waiting).map(([board, why]) => `Not ready, ${isBus(board) ? "the bus" : `board ${board}`}: ${text(why)}`);
   return boards.length > 0 ? boards : [status === undefined ? "It is not known whether the server is ready" : `Not ready: ${text(status)}`];
 }
+
+const membersOf = ({ bus }) => listOf(mapOf(bus).members).map(mapOf);
+const placeOf = ({ host, pid }) => `${text(host)}, ${number(pid) === null ? MISSING : pid}`;
+
+function busCauses(status) {
+  if (!isMap(status.bus)) return [];
+  const differing = membersOf(status).filter((member) => differences(member).length > 0);
+  const causes = differing.map((member) => `Process ${placeOf(member)} has ${differences(member).join(" and ")}`);
+  if (!status.bus.poller) causes.unshift("No process reads the feeds");
+  return causes;
+}
+
+const differences = ({ same_config, same_version }) =>
+  [same_config === false && "another config", same_version === false && "another version"].filter(Boolean);
 
 const feedCauses = ({ feeds, now }) =>
   entriesOf(feeds).map(([name, feed]) => feedWords(name, mapOf(feed), now)).filter(Boolean).map((words) => `Feed ${words}`);
@@ -73,7 +88,9 @@ export function configFacts({ config, now }) {
 
 export function viewerFacts({ viewers }) {
   const labels = { now: "Now", most: "At most", live: "Live", lagging: "Lagging", paused: "Paused" };
-  return Object.entries(labels).map(([key, label]) => [label, count(mapOf(viewers)[key])]);
+  const facts = Object.entries(labels).map(([key, label]) => [label, count(mapOf(viewers)[key])]);
+  const { everywhere } = mapOf(viewers);
+  return everywhere === undefined ? facts : [...facts, ["At all processes", count(everywhere)]];
 }
 
 /** How many connections were ended, by reason. */
@@ -121,3 +138,32 @@ export const boardReports = ({ boards, viewers }) =>
     rows: count(rows),
     viewers: count(own ?? mapOf(mapOf(viewers).boards)[name]),
   }));
+
+/** Where there is a bus: how this process is on it, and since when it knows what it says. */
+export function busFacts({ bus }) {
+  if (!isMap(bus)) return [];
+  const age = (value) => (number(value) === null ? MISSING : `${format.age(value)} ago`);
+  return [
+    ["This process", text(bus.process)],
+    ["Bus", bus.why === null ? "followed" : text(bus.why)],
+    ["Last answer", age(bus.age)],
+    ["Feeds as told", age(mapOf(bus.feeds).age)],
+  ];
+}
+
+/** Every process that serves the same boards: where it is, how it is, and figures. */
+export const memberReports = (status) =>
+  membersOf(status).map((member) => {
+    const { id, version, ready, draining, poller, viewers, up } = member;
+    const differing = differences(member);
+    const state = draining === true ? "draining" : ready === true ? "ready" : "not ready";
+    const isWell = state === "ready" && differing.length === 0;
+    const own = id === mapOf(status.bus).process ? ["this one"] : [];
+    return {
+      name: placeOf(member),
+      version: text(version),
+      state: { sign: isWell ? SIGNS.live : SIGNS.stale, isWell, words: [state, ...(poller === true ? ["reads the feeds"] : []), ...own, ...differing].join(", ") },
+      viewers: count(viewers),
+      up: number(up) === null ? MISSING : format.age(up),
+    };
+  });
