@@ -13,7 +13,7 @@ run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
 
 LONG := tests/web/test_kiosk.py tests/web/test_embeds.py tests/web/test_live_operations.py \
-	tests/test_deploy.py tests/test_proxies.py
+	tests/test_deploy.py tests/test_deploy_cluster.py tests/test_proxies.py
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(LONG:%=--ignore=%)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.buses import members, redis
+from tests.buses import Member, members, redis
 from tests.illness import ForgetfulBus, IllLink
 from tests.support import PATIENCE, Handler, source, until
 from ticker import cluster
@@ -64,6 +64,24 @@ def test_viewers_of_another_process_do_not_notice_that_the_poller_is_killed(
             with back:
                 back.follow_until(lambda v: v.seqs["b"] > lost.seqs["b"] + 5)
                 assert not [m for m in back.messages if m["type"] == "snapshot"]
+
+
+def test_a_bus_that_is_not_there_at_the_start_is_waited_for(config: Path, tmp_path: Path) -> None:
+    """The log says so, once; viewers are to stay away until it is there."""
+    words = "the bus does not answer: "
+    with redis(tmp_path, started=False) as bus:
+        config.write_text(CONFIG.format(url=bus.url))
+        member = Member(config)
+        try:
+            until(lambda: words in member.said, what="a word in the log")
+            waiting = until(lambda: member.get("/readyz"))
+            assert waiting["status"] == "waiting"
+            assert "bus" in waiting["waiting"]
+            bus.start()
+            until(lambda: member.ready)
+            assert member.said.count(words) == 1
+        finally:
+            member.kill()
 
 
 POLLED = """

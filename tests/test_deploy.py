@@ -16,9 +16,11 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
-from tests.support import PATIENCE, Handler, Source, quiet_server, source, until
+from tests.support import PATIENCE, Handler, Source, quiet_server, serving, source, until
 from tests.test_cli import free_port
+from tests.test_metrics import SHARED
 from tests.tools import DEPLOY, ROOT, UNPACKED, background, changed, run, tool
+from ticker.bus.memory import MemoryBus
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
@@ -77,6 +79,11 @@ GAUGES: dict[str, dict[str, float]] = {
     "ticker_config_last_reload_successful": {"": 0},
     "ticker_config_last_reload_success_timestamp_seconds": {"": 1_700_000_000},
     "ticker_draining": {"": 1},
+    "ticker_bus_up": {"": 0},
+    "ticker_bus_members": {"": 2},
+    "ticker_bus_config_differs": {"": 1},
+    "ticker_bus_silence_seconds": {"": 90},
+    "ticker_bus_behind_seconds": {"": 60},
     "ticker_build_info": {'version="1"': 1},
     "process_open_fds": {"": 950},
     "process_max_fds": {"": 1000},
@@ -101,15 +108,23 @@ COUNTERS: dict[str, list[str]] = {
     "ticker_sent_bytes_total": ['form="plain"', 'form="compressed"'],
     "ticker_uncompressed_bytes_total": [""],
     "ticker_config_reloads_total": ['outcome="ok"'],
+    "ticker_bus_terms_total": [""],
+    "ticker_bus_entries_total": ['way="published"', 'way="read"'],
+    "ticker_bus_bytes_total": ['way="published"', 'way="read"'],
+    "ticker_bus_refused_total": [f'why="{why}"' for why in ("fenced", "elsewhere", "failed")],
+    "ticker_bus_reloads_total": [""],
     "process_cpu_seconds_total": [""],
     "process_start_time_seconds": [""],
 }
+HISTOGRAMS = ["ticker_send_lag_seconds", "ticker_bus_publish_seconds"]
+VARYING = {"ticker_viewers", "ticker_bus_poller"}
 
 
 def exposition(scrape: int) -> bytes:
     """Return what a server says that is in bad shape in every respect, and that differs each time.
 
-    Its viewers are many for 25 scrapes and few for the next 25.
+    Its viewers are many for 25 scrapes and few for the next 25; nobody reads the feeds, then two
+    processes do.
     """
     values: dict[str, dict[str, float]] = {name: dict(samples) for name, samples in GAUGES.items()}
     for name, labels in COUNTERS.items():
@@ -121,9 +136,10 @@ def exposition(scrape: int) -> bytes:
         'state="lagging"': 3000 if many else 300,
         'state="paused"': 500 if many else 50,
     }
+    values["ticker_bus_poller"] = {"": 0 if many else 2}
     for bucket, share in (("0.05", 1), ("1", 5), ("5", 10), ("+Inf", 10)):
-        samples = values.setdefault("ticker_send_lag_seconds_bucket", {})
-        samples[f'le="{bucket}"'] = scrape * share
+        for name in HISTOGRAMS:
+            values.setdefault(f"{name}_bucket", {})[f'le="{bucket}"'] = scrape * share
     lines = [f"{n}{{{labels}}} {v}" for n, found in values.items() for labels, v in found.items()]
     return "\n".join([*lines, ""]).encode()
 
@@ -188,6 +204,25 @@ def test_alerts_fire_in_prometheus(watched: str) -> None:
     assert health == dict.fromkeys(ALERTS, "ok")
 
 
+def test_the_query_for_kubernetes_scaling_finds_viewers(watched: str) -> None:
+    """As prometheus-adapter fills it in, but for pods, which only a cluster has."""
+    (rule,) = read("kubernetes/monitoring/adapter.yaml")["rules"]["custom"]
+    query = changed(
+        rule["metricsQuery"],
+        ("<<.Series>>", "ticker_viewers"),
+        ("<<.LabelMatchers>>", 'job="ticker"'),
+        ("<<.GroupBy>>", "instance"),
+    )
+
+    def found() -> Any:
+        answer = httpx.get(f"{watched}/query", params={"query": query}).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]["result"]
+
+    (result,) = until(found)
+    assert float(result["value"][1]) in {9500, 950}
+
+
 # -- Grafana
 
 
@@ -211,20 +246,19 @@ def test_every_query_of_the_dashboard_finds_something(
 def test_every_metric_is_on_the_dashboard() -> None:
     """What is worth counting is worth a look; and nothing is asked for that nobody says."""
     shown = set(re.findall(r"\b(?:ticker|process)_\w+", " ".join(e for _, e in EXPRESSIONS)))
-    known = GAUGES.keys() | COUNTERS.keys() | {"ticker_viewers", "ticker_send_lag_seconds_bucket"}
+    known = {*GAUGES, *COUNTERS, *VARYING, *(f"{name}_bucket" for name in HISTOGRAMS)}
     assert shown == known
     ruled = set(re.findall(r"\b(?:ticker|process)_\w+", " ".join(r["expr"] for r in RULES)))
     assert ruled <= known
 
 
-def test_the_server_says_what_the_dashboard_asks_for() -> None:
+def test_the_server_says_what_the_dashboard_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every metric by its name; those of the process where the system has them."""
-    with quiet_server() as server:
+    monkeypatch.setattr("ticker.runtime.connect", lambda _: MemoryBus())
+    with serving(SHARED) as server:
         answer = server.get("/metrics")
-    if answer.status_code == 404:
-        pytest.skip("this server has no /metrics")
     families = set(re.findall(r"^# TYPE (\w+)", answer.text, re.MULTILINE))
-    asked = {*GAUGES, *COUNTERS, "ticker_viewers", "ticker_send_lag_seconds"}
+    asked = {*GAUGES, *COUNTERS, *VARYING, *HISTOGRAMS}
     missing = {n for n in asked if n not in families and n.removesuffix("_total") not in families}
     assert not missing
 

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -22,6 +23,8 @@ from websockets.exceptions import InvalidStatus
 from tests.support import PATIENCE, Running, publish, quiet_server, serving, settings, source, until
 from tests.test_viewers import big, raw_viewer
 from ticker import __version__
+from ticker.bus import BusError, Elsewhere, Fenced
+from ticker.bus.memory import MemoryBus
 from ticker.config import Server
 from ticker.hub import Hub
 from ticker.metrics import AT_ONCE
@@ -250,8 +253,100 @@ def test_no_address_and_no_viewer_is_in_it(run: Run) -> None:
 
 LABELS = {
     *("feed", "quality", "outcome", "board", "state", "code", "why", "reason", "form", "le"),
-    *("quantile", "version", "generation"),
+    *("quantile", "version", "generation", "way"),
 }
+
+
+# -- the bus
+
+SHARED = """
+bus: {url: "redis://127.0.0.1:1", lease: 4s}
+feeds: {f: {kind: simulate, every: 24h, symbols: {A: 1}}}
+boards: {b: {feeds: [f], flush: 10ms}}
+"""
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> MemoryBus:
+    """Return the bus on which every server of the test is."""
+    bus = MemoryBus()
+    monkeypatch.setattr("ticker.runtime.connect", lambda _: bus)
+    return bus
+
+
+@contextmanager
+def polling() -> Iterator[Running]:
+    """Run a server that has read its feed, for the others too."""
+    with serving(SHARED) as server:
+        until(lambda: server.get("/readyz").status_code == 200, what="the first reading")
+        yield server
+
+
+def test_the_poller_tells_of_the_bus(bus: MemoryBus) -> None:
+    """What it published, and that it read it again."""
+    with polling() as server:
+        cluster = server.ticker.cluster
+        assert cluster is not None
+        before = tell(server)
+        publish(server, "b", {"A": {"last": 2}})
+        until(lambda: tell(server)["ticker_bus_entries_total{way=read}"] >= 2)
+        told = tell(server)
+        assert told["ticker_bus_up"] == told["ticker_bus_poller"] == told["ticker_bus_members"] == 1
+        assert told["ticker_bus_terms_total"] == 1
+        assert told["ticker_bus_behind_seconds"] == 0
+        assert told["ticker_bus_silence_seconds"] >= 0
+        assert told["ticker_bus_reloads_total"] >= 1
+        published = "ticker_bus_entries_total{way=published}"
+        assert told[published] == before[published] + 1
+        assert told["ticker_bus_bytes_total{way=read}"] > 0
+        grown = told["ticker_bus_bytes_total{way=published}"]
+        assert grown > before["ticker_bus_bytes_total{way=published}"]
+        assert told["ticker_bus_publish_seconds_count"] == told[published]
+        assert "ticker_feed_rows{feed=f}" in told
+
+
+def test_entries_that_the_bus_does_not_take_are_counted(
+    bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By why."""
+    with polling() as server:
+        cluster, live = server.ticker.cluster, server.ticker.boards["b"]
+        assert cluster is not None
+
+        def refuse(error: BusError) -> None:
+            async def publish(term: str, step: object) -> None:
+                raise error
+
+            def apply() -> None:
+                monkeypatch.setattr(bus, "publish", publish)
+                live.board.apply("f", {"A": {"last": id(error)}})
+                live.changed.set()
+
+            server.call(apply)
+
+        refuse(BusError("no"))
+        until(lambda: cluster.counts.failed)
+        refuse(Elsewhere("b", None, None))
+        until(lambda: cluster.counts.elsewhere)
+        refuse(Fenced("no"))
+        until(lambda: cluster.counts.fenced)
+        told = tell(server)
+        for why in ("failed", "elsewhere", "fenced"):
+            assert told[f"ticker_bus_refused_total{{why={why}}}"] >= 1
+
+
+def test_who_reads_no_feeds_tells_of_none(bus: MemoryBus) -> None:
+    """Such as one that is about to end, and has given the lease back."""
+    with polling() as server:
+        server.ticker.hub.draining = True
+        told = until(lambda: now if (now := tell(server))["ticker_bus_poller"] == 0 else {})
+        assert told["ticker_bus_terms_total"] == 1
+        assert not [name for name in told if name.startswith("ticker_feed_")]
+
+
+def test_without_a_bus_nothing_is_told_of_one(run: Run) -> None:
+    """One process alone is not down, and nobody's poller."""
+    assert not [name for name in run.end if name.startswith("ticker_bus_")]
 
 
 # -- the documentation
@@ -263,14 +358,15 @@ def exposed(families: list[Metric]) -> set[str]:
     return {name for name in names if name.startswith("ticker_")}
 
 
-def test_the_documentation_names_every_metric_and_no_other(run: Run) -> None:
+def test_the_documentation_names_every_metric_and_no_other(run: Run, bus: MemoryBus) -> None:
     """In a table, each with its labels, its meaning and an example that uses it."""
     table = re.findall(r"^\| `(ticker_\w+)` \|(.*?)\| (.+) \| `(.+)` \|$", DOCS, re.MULTILINE)
-    table = [row for row in table if not row[0].startswith("ticker_bus_")]  # here is no bus
-    assert {name for name, *_ in table} == exposed(run.families)
-    assert len(table) == len(exposed(run.families))
+    with polling() as server:
+        families = [*run.families, *parse(server.get("/metrics").text)]
+    assert {name for name, *_ in table} == exposed(families)
+    assert len(table) == len(exposed(families))
     labels: dict[str, set[str]] = {}
-    for family in run.families:
+    for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels[name] = {label for sample in family.samples for label in sample.labels}
     for name, told, meaning, example in table:
@@ -278,7 +374,7 @@ def test_the_documentation_names_every_metric_and_no_other(run: Run) -> None:
         assert meaning
         assert name in example
         mentioned = {n.removesuffix("_bucket") for n in re.findall(r"ticker_\w+", example)}
-        assert mentioned <= exposed(run.families), example
+        assert mentioned <= exposed(families), example
 
 
 # -- formats

@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 from websockets.exceptions import ConnectionClosed
 
+from tests.buses import Member
 from tests.support import PATIENCE, Follower, Running, publish, serving, until
 from tests.test_cli import failed_in_one_line, free_port
 from tests.test_cli import run as ticker
@@ -74,13 +75,13 @@ def answering(url: str, log: Path) -> None:
 
 
 @contextmanager
-def nginx(server: Running, folder: Path, *changes: tuple[str, str]) -> Iterator[str]:
+def nginx(server: Running | Member, folder: Path, *changes: tuple[str, str]) -> Iterator[str]:
     """Run deploy/nginx.conf before a server, with ``changes``; the value is its address."""
     port = free_port()
     site = changed(
         (DEPLOY / "nginx.conf").read_text(),
         ("listen 80 ", f"listen 127.0.0.1:{port} "),
-        ("127.0.0.1:8000;", f"{server.url.removeprefix('http://')};"),
+        ("127.0.0.1:8000 ", f"{server.url.removeprefix('http://')} "),
         ("/var/cache/nginx/ticker", str(folder / "cache")),
         *changes,
     )
@@ -100,15 +101,22 @@ def nginx(server: Running, folder: Path, *changes: tuple[str, str]) -> Iterator[
 
 @contextmanager
 def caddy(server: Running, folder: Path, *changes: tuple[str, str]) -> Iterator[str]:
-    """Run deploy/Caddyfile before a server, without certificates."""
-    url = f"http://127.0.0.1:{free_port()}"
+    """Run deploy/Caddyfile before a server."""
     site = changed(
         (DEPLOY / "Caddyfile").read_text(),
-        ("\nticker.example.com {", f"\n{{\n\tadmin off\n}}\n\n{url} {{\n\tbind 127.0.0.1"),
         ("127.0.0.1:8000\n", f"{server.url.removeprefix('http://')}\n"),
         *changes,
     )
-    (folder / "Caddyfile").write_text(site)
+    with caddy_with(site, folder) as url:
+        yield url
+
+
+@contextmanager
+def caddy_with(site: str, folder: Path) -> Iterator[str]:
+    """Run a Caddyfile without certificates; the value is its address."""
+    url = f"http://127.0.0.1:{free_port()}"
+    here = f"\n{{\n\tadmin off\n}}\n\n{url} {{\n\tbind 127.0.0.1"
+    (folder / "Caddyfile").write_text(changed(site, ("\nticker.example.com {", here)))
     arguments = ("run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile"))
     with background(tool("caddy"), *arguments, log=folder / "caddy.log", HOME=str(folder)):
         answering(url, folder / "caddy.log")

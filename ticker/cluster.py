@@ -13,7 +13,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import Any
 
@@ -37,6 +37,7 @@ from ticker.config import Bus as Settings
 from ticker.entry import Entry
 from ticker.hub import Hub
 from ticker.live import LiveBoard
+from ticker.traffic import Lags
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,30 @@ NOTHING_COMES = "bus: changes do not come"
 
 Heard = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[tuple[str, bytes]]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went over the bus: plain numbers, read when somebody asks for the metrics."""
+
+    terms: int = 0
+    """How often this process became the poller."""
+    published: int = 0
+    """Entries that the bus took."""
+    published_bytes: int = 0
+    read: int = 0
+    """Entries that came over the bus, to the poller its own too."""
+    read_bytes: int = 0
+    fenced: int = 0
+    """Entries refused because another process is the poller."""
+    elsewhere: int = 0
+    """Entries refused because the board is not where they lead on from."""
+    failed: int = 0
+    """Entries that the bus could not be asked to take."""
+    reloads: int = 0
+    """Boards that were read as a whole."""
+    lags: Lags = field(default_factory=Lags)
+    """How long publishing took, until the bus had answered."""
 
 
 @dataclass(slots=True)
@@ -121,8 +146,7 @@ class Cluster:
         """Called when a board looks otherwise than before, because the poller says so."""
         self.on_missed: Callable[[], None] = _nothing
         """Called when news may have been missed, and before the first are heard."""
-        self.terms = 0
-        """How often this process became the poller."""
+        self.counts = Counts()
         self.unserved: Mapping[str, str] = {}
         """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
@@ -205,6 +229,16 @@ class Cluster:
             return f"behind the bus: {', '.join(late)}"
         return self._takes_nothing
 
+    @property
+    def answers(self) -> bool:
+        """Whether the bus answered when it was asked last."""
+        return self._trouble is None
+
+    @property
+    def behind(self) -> float:
+        """For how many seconds a board has been behind the bus; 0 when none is."""
+        return max((monotonic() - since for _, since in self._behind.values()), default=0.0)
+
     def on(self, kind: str, heard: Heard) -> None:
         """Let ``heard`` have every news of a kind, also what this process says."""
         self._handlers[kind] = heard
@@ -250,8 +284,10 @@ class Cluster:
             if since.is_much(self.settings.kept):
                 state = live.state(live.epoch, live.seq)
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
+            asked = monotonic()
             await self._step(Step(live.name, before, after, data, state))
         except Fenced:
+            self.counts.fenced += 1
             self._hurry.set()  # another process took over, or the bus has forgotten: ask which
             return False
         except BusError as error:
@@ -261,9 +297,15 @@ class Cluster:
                 self._refused_since = now
             self._refused, self._refused_at = str(error), now
             if isinstance(error, Elsewhere):
+                self.counts.elsewhere += 1
                 await self._find(live)
+            else:
+                self.counts.failed += 1
             return False
         self._refused = None
+        self.counts.lags.add(monotonic() - asked)
+        self.counts.published += 1
+        self.counts.published_bytes += len(data)
         if state is not None:
             since.entries, since.size, since.state = 0, 0, len(state)
         since.entries, since.size = since.entries + 1, since.size + len(data)
@@ -499,7 +541,7 @@ class Cluster:
                 log.warning("the bus was told again what it had forgotten")
                 self.on_refill()
                 return
-            self.terms += 1
+            self.counts.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
             self.on_lead()
             self._refusals = 0
@@ -583,6 +625,7 @@ class Cluster:
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
                 stored, past = await self._load(live)
+                self.counts.reloads += 1
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored, past)
         self._hub.starting = False
@@ -613,6 +656,8 @@ class Cluster:
         return await self.bus.read(cursors, READ_SECONDS)
 
     def _take(self, live: LiveBoard, data: bytes) -> None:
+        self.counts.read += 1
+        self.counts.read_bytes += len(data)
         entry = Entry.decode(live.name, data)
         if live.take(entry):
             self._hub.publish(live)

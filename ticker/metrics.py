@@ -32,7 +32,7 @@ from ticker.members import Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
 from ticker.siblings import Siblings
-from ticker.traffic import LAG_BOUNDS
+from ticker.traffic import LAG_BOUNDS, Lags
 
 if TYPE_CHECKING:
     from ticker.runtime import Ticker
@@ -101,6 +101,42 @@ BOARDS: tuple[tuple[Family, str, str, Callable[[LiveBoard], float]], ...] = (
     ),
 )
 
+BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
+    (GAUGE, "ticker_bus_up", "1 while the bus answers.", lambda c: c.answers),
+    (GAUGE, "ticker_bus_poller", "1 in the process that reads the feeds.", lambda c: c.leads),
+    (
+        COUNTER,
+        "ticker_bus_terms_total",
+        "How often this process became the one that reads the feeds.",
+        lambda c: c.counts.terms,
+    ),
+    (
+        GAUGE,
+        "ticker_bus_members",
+        "Processes that the bus has heard of lately.",
+        lambda c: len(c.members),
+    ),
+    (
+        GAUGE,
+        "ticker_bus_silence_seconds",
+        "Since the bus answered last.",
+        lambda c: c.age,
+    ),
+    (
+        GAUGE,
+        "ticker_bus_behind_seconds",
+        "For how long a board has been behind what the bus has; 0: none is.",
+        lambda c: c.behind,
+    ),
+    (
+        COUNTER,
+        "ticker_bus_reloads_total",
+        "Boards that were read from the bus as a whole.",
+        lambda c: c.counts.reloads,
+    ),
+)
+"""What is known of the bus, where there is one."""
+
 STATES = ["live", "lagging", "paused"]
 LEAVES = [str(code) for code in (1000, 1001, 1005, LOST, *map(int, CloseCode))]
 DROPS = ["connection lost", *(code.reason for code in CloseCode)]
@@ -150,6 +186,8 @@ class Metrics(Collector):
         yield from self._boards()
         yield from self._viewers()
         yield from self._traffic()
+        if self._ticker.cluster is not None:
+            yield from self._bus(self._ticker.cluster)
         yield from self._process()
         if self._ticker.cluster is not None and self._ticker.members is not None:
             yield from _bus(self._ticker.cluster, self._ticker.members)
@@ -235,14 +273,29 @@ class Metrics(Collector):
             "Bytes of the same messages before they were compressed and framed.",
             traffic.uncompressed,
         )
-        bounds = [*map(str, LAG_BOUNDS), "+Inf"]
-        yield HistogramMetricFamily(
+        yield _histogram(
             "ticker_send_lag_seconds",
             "From a board's flush until a viewer's connection had the frame; of a viewer that was "
             "behind: since it fell behind.",
-            list(zip(bounds, accumulate(traffic.lags.counts), strict=True)),
-            traffic.lags.seconds,
+            traffic.lags,
         )
+
+    def _bus(self, cluster: Cluster) -> Iterator[Metric]:
+        """Tell of this process among others."""
+        counts = cluster.counts
+        for kind, name, words, value in BUS:
+            yield kind(name, words, value(cluster))
+        entries = {"published": counts.published, "read": counts.read}
+        words = "Entries that went over the bus; the poller reads its own, too."
+        yield _by("way", COUNTER, "ticker_bus_entries_total", words, entries)
+        sizes = {"published": counts.published_bytes, "read": counts.read_bytes}
+        words = "Bytes of entries that went over the bus."
+        yield _by("way", COUNTER, "ticker_bus_bytes_total", words, sizes)
+        refused = {name: getattr(counts, name) for name in ("fenced", "elsewhere", "failed")}
+        words = "Entries that were not published, by why."
+        yield _by("why", COUNTER, "ticker_bus_refused_total", words, refused)
+        words = "From asking the bus to take an entry until it had answered."
+        yield _histogram("ticker_bus_publish_seconds", words, counts.lags)
 
     def _process(self) -> Iterator[Metric]:
         ticker, reloads = self._ticker, self._ticker.reloads
@@ -269,12 +322,8 @@ class Metrics(Collector):
 
 def _bus(cluster: Cluster, members: Members) -> Iterator[Metric]:
     """Tell of the processes that serve the same boards."""
-    words = "Processes that serve the same boards, as far as this one knows."
-    yield GAUGE("ticker_bus_members", words, len(cluster.members))
     words = "1 while this process follows the bus."
     yield GAUGE("ticker_bus_followed", words, cluster.why is None)
-    words = "1 while this process is the one that reads the feeds."
-    yield GAUGE("ticker_bus_poller", words, cluster.leads)
     words = "Other processes that have another config."
     yield GAUGE("ticker_bus_config_differs", words, len(members.differing("config")))
     words = "Other processes that run another version of the program."
@@ -305,6 +354,12 @@ def _by(
     """Return a family of one label; what is ``known`` is told even where there is nothing yet."""
     told = {**dict.fromkeys(known, 0), **values}
     return _family(kind, name, words, [label], (((v,), count) for v, count in told.items()))
+
+
+def _histogram(name: str, words: str, lags: Lags) -> Metric:
+    bounds = [*map(str, LAG_BOUNDS), "+Inf"]
+    buckets = list(zip(bounds, accumulate(lags.counts), strict=True))
+    return HistogramMetricFamily(name, words, buckets, lags.seconds)
 
 
 class _Only:
