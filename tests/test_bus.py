@@ -30,6 +30,7 @@ from ticker.bus import (
     Step,
     Stored,
 )
+from ticker.bus.memory import MemoryBus
 
 LONG = 60.0
 """A lease that does not end during a test."""
@@ -706,3 +707,11 @@ def test_the_words_of_another_protocol_name_both() -> None:
     assert str(OtherProtocol("2")) == (
         f"what is there was written by protocol 2, this is {seam.PROTOCOL}"
     )
+
+
+async def test_tables_that_have_ended_take_no_room() -> None:
+    """Nobody has to ask for them: answers to questions are never asked for again."""
+    bus = MemoryBus()
+    await bus.put("answers", {"k": b"v"}, 0.0)
+    await bus.put("other", {"k": b"v"})
+    assert list(bus._tables) == ["other"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +18,11 @@ from tests.buses import Member, members, redis
 from tests.illness import ForgetfulBus, IllLink
 from tests.support import PATIENCE, Handler, source, until
 from ticker import cluster
-from ticker.bus import Beat, Fenced, Position
+from ticker.bus import Beat, BusError, Fenced, Position, Step, Stored
 from ticker.cluster import Cluster
 from ticker.config import Bus as Settings
 from ticker.diff import Rows
+from ticker.entry import Entry
 from ticker.hub import Hub
 from ticker.live import LiveBoard, Shape
 from ticker.producer import Producer
@@ -406,3 +407,151 @@ async def test_a_viewer_ahead_of_a_process_is_told_nothing_until_that_is_there()
         other.link.swallows = False
         await soon(lambda: other.last == 2)
         assert other.live.since(poller.live.seq) is None
+
+
+# -- what happens while something else is under way
+
+
+async def test_a_poller_that_cannot_tell_an_emptied_bus_again_reads_no_more() -> None:
+    """What it reads belongs to whoever takes over."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        poller.link.refuses = "OOM"
+        bus.revert(vars(ForgetfulBus()), memory="another")
+        await soon(lambda: not poller.live.owned)
+        await soon(lambda: other.cluster.leads)
+        assert not poller.cluster.leads
+        other.say(2)
+        await soon(lambda: poller.last == other.last == 2)
+
+
+async def test_an_answer_for_a_term_that_was_given_up_meanwhile_does_not_count() -> None:
+    """The lease is given back, and taken again at best in another term."""
+    bus = ForgetfulBus()
+    async with processes(bus, 1) as (poller,):
+        cluster, pulse = poller.cluster, poller.cluster.pulse
+        assert pulse is not None
+        beat = Beat(cluster.id, b"{}", pulse.term, takes=True, lease=1)
+        cluster._step_down("a test")
+        cluster._learn(pulse, time.monotonic(), beat)
+        assert not cluster._term
+        await soon(lambda: cluster.leads)
+        assert cluster.term != pulse.term
+
+
+async def test_who_polls_is_known_to_have_forgotten_nothing_before_it_reads() -> None:
+    """It may die right after its first entry: that is no reason for another epoch."""
+    bus, told = ForgetfulBus(), []
+    process = Process(bus, [])
+    process.cluster.on_lead = lambda: told.append(bus._settled)
+    process.start()
+    await soon(lambda: told)
+    process.stop()
+    assert told == [bus.memory]
+
+
+async def test_a_poller_whose_lease_was_anothers_meanwhile_begins_anew() -> None:
+    """It was asleep; what it had read is older than what the other one has published."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        other.link.cut = True  # it would take over otherwise
+        epoch, seq = poller.live.epoch, poller.live.seq
+        bus._until = 0.0  # from here on the poller has no turn
+        term = (await bus.beat(Beat("third", b"{}", "", takes=True, lease=1))).term
+        entry = Entry("b", epoch, seq, seq + 1, 0, {"A": {"last": 5}})
+        before, after = Position(epoch, seq), Position(epoch, seq + 1)
+        await bus.publish(term, Step("b", before, after, entry.encode()))
+        await bus.resign(term)
+        poller.source.append(5)
+        await soon(lambda: poller.cluster.counts.terms == 2)
+        assert poller.last == 5
+
+
+async def test_a_process_does_not_wait_for_what_the_bus_has_no_more() -> None:
+    """It was behind on a line of entries that has ended: nothing leads there."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        other.link.swallows = other.link.no_loads = True
+        other.cluster.reread()
+        poller.say(2)
+        await soon(lambda: poller.last == 2)
+        await soon(lambda: other.cluster._behind.get("b", (None,))[0] == poller.place)
+        await poller.cluster._begin(poller.live, anew=True)
+        other.link.swallows = other.link.no_loads = False
+        await soon(lambda: other.place == poller.place)
+        await soon(lambda: not other.cluster.behind)
+
+
+async def test_processes_are_heard_of_however_long_the_lease_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is silent for some seconds is a member no more."""
+    monkeypatch.setattr(cluster, "MEMBER_SECONDS", 0.1)
+    bus, heard = ForgetfulBus(), set[float]()
+    process = Process(bus, [], lease=60)
+    process.start()
+
+    def beats() -> int:
+        heard.update(at for at, _ in bus._cards.values())
+        return len(heard)
+
+    await soon(lambda: beats() > 3)
+    process.stop()
+
+
+async def test_a_board_that_began_a_new_epoch_is_not_led_back_by_an_older_answer() -> None:
+    """It was asked for before, over another link."""
+    bus = ForgetfulBus()
+    async with processes(bus, 1) as (poller,):
+        load, asked, answered = poller.link.load, asyncio.Event(), asyncio.Event()
+        begun: list[str] = []
+
+        async def late(board: str) -> Stored:
+            stored = await load(board)
+            asked.set()
+            await answered.wait()
+            return stored
+
+        poller.link.load = late  # type: ignore[method-assign]
+        poller.hub.restart = lambda live: begun.append(live.epoch)  # type: ignore[method-assign]
+        poller.cluster._reload("b")
+        await asked.wait()
+        await poller.cluster._begin(poller.live, anew=True)
+        answered.set()
+        poller.say(2)
+        await soon(lambda: poller.last == 2)
+        assert begun == [poller.live.epoch]
+
+
+async def test_a_bus_that_cannot_forget_a_board_is_no_worse() -> None:
+    """It is asked again with the next beat."""
+    bus, asked = ForgetfulBus(), list[Sequence[str]]()
+    async with processes(bus, 1) as (poller,):
+        forget, forgotten = poller.link.forget, list[str]()
+
+        async def fails(term: str, boards: Sequence[str]) -> None:
+            asked.append(boards)
+            if len(asked) < 3:
+                raise BusError("out of memory")
+            await forget(term, boards)
+
+        poller.link.forget = fails  # type: ignore[method-assign]
+        poller.cluster.on_forget = forgotten.extend
+        bus._positions["gone"] = Position("e", 1)
+        await soon(lambda: asked)
+        await asyncio.sleep(0)
+        assert poller.cluster.answers
+        await soon(lambda: forgotten == ["gone"])
+        assert "gone" not in bus._positions
+
+
+def test_time_does_not_go_back_with_another_poller() -> None:
+    """Its clock may be behind; one that was ahead by far is not followed."""
+    live = LiveBoard("b", "e", Shape("B", "quotes", [], ["f"], 0.1, "last", 8))
+    live.shared = True
+    times = []
+    for now, value in (100.0, 1), (70.0, 2), (130.0, 3), (9e6, 4), (160.0, 5):
+        live.board.apply("f", {"A": {"last": value}})
+        live.flush(now)
+        times.append(live.at)
+    assert times == [100_000, 100_000, 130_000, 9_000_000_000, 160_000]

@@ -482,3 +482,41 @@ async def test_what_is_gone_is_kept_no_more(
 def flat(bus: MemoryBus) -> set[str]:
     """Return the keys of everything that is kept of board `b`."""
     return {key for table, kept in bus._tables.items() if table.endswith(":b") for key in kept}
+
+
+async def test_of_boards_that_are_no_more_nothing_is_kept(members: Members) -> None:
+    """Whoever kept it: here one that ended before the config had another board."""
+    async with members.start(TWO) as before:
+        await come(lambda: leads(before) and flat(members.bus) >= {"A", "Z", ""})
+    async with members.start(TWO.replace("  b:", "  other:")) as after:
+        await come(lambda: leads(after) and not flat(members.bus))
+        await come(lambda: "b" not in members.bus._positions)
+
+
+async def test_an_emptied_bus_is_told_again_when_sources_were_asked(members: Members) -> None:
+    """Else whoever takes over would ask them at once."""
+    with source() as web:
+        web.say("/x", [{"s": "A", "p": 5, "o": 4}])
+        config = board(poll(f"{web.url}/x").replace("every: 1s", "every: 60s"))
+        async with members.start(config) as only:
+            asked = await come(lambda: rows(only) and members.kept("asked", "one"))
+            members.bus.revert(vars(ForgetfulBus()), memory="another")
+            assert not members.kept("asked", "one")
+            await come(lambda: members.kept("asked", "one") == asked)
+
+
+async def test_no_feed_begins_when_the_others_have_been_closed(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may become the poller while it ends: that is over before its feeds are closed."""
+    ended: list[str] = []
+    async with members.start(QUOTES) as only:
+        assert only.cluster is not None
+        for name, part in ("cluster", only.cluster), ("feeds", only.producer):
+
+            async def close(name: str = name, closes: Any = part.close) -> None:
+                ended.append(name)
+                await closes()
+
+            monkeypatch.setattr(part, "close", close)
+    assert ended == ["cluster", "feeds"]

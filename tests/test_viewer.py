@@ -237,3 +237,34 @@ async def test_a_diff_to_the_present_is_counted_with_its_lag(
         *("welcome", "snapshot", "diff", "diff")
     ]
     hub.close()
+
+
+class ReadyConnection(OneFrameConnection):
+    """A connection that takes every frame."""
+
+    def write(self, frame: Frame, watch: Watch | None = None) -> None:
+        self.taken.append(json.loads(frame.text))
+
+    def epochs(self) -> list[object]:
+        """Return of which epochs it was told the whole."""
+        return [m["epoch"] for m in self.taken if m["type"] == "snapshot"]
+
+
+async def test_a_snapshot_is_not_told_on_when_its_epoch_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those who have not got it yet get the one of the new epoch."""
+    monkeypatch.setattr(channel, "AT_ONCE", 1)
+    live = board("a")
+    tick(live)
+    hub = Hub({"a": live})
+    first, *others = connections = [ReadyConnection() for _ in range(3)]
+    for connection in connections:
+        hub.subscribe(hub.join(connection), Subscribe(board="a"))
+    hub.restart(live)
+    await eventually(lambda: len(first.epochs()) == 2)
+    live.begin("new")
+    hub.restart(live)
+    await eventually(lambda: all(c.epochs()[-1] == "new" for c in connections))
+    assert [c.epochs() for c in others] == [["e", "new"]] * 2
+    hub.close()

@@ -126,10 +126,18 @@ def test_another_epoch_or_a_seq_from_the_future_gets_a_snapshot(
         viewer.wait("snapshot")
 
 
-def test_a_viewer_that_is_ahead_is_not_led_back(server: Running) -> None:
-    """It comes from a process that was quicker: it is told what comes after what it has."""
+def test_a_viewer_that_is_ahead_is_not_led_back(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from a process that was quicker: it is told what comes after what it has.
+
+    Where there is no other process it cannot have more: then it gets what there is.
+    """
     seq = publish(server, rows={"SIM": {"last": 1}})
     epoch = server.ticker.boards["b"].epoch
+    with server.follow("b", epoch=epoch, seq=seq + 1) as viewer:
+        viewer.wait("snapshot")
+    monkeypatch.setattr(server.ticker.boards["b"], "shared", True)
     with server.follow("b", epoch=epoch, seq=seq + 1) as viewer:
         viewer.rows["b"], viewer.seqs["b"] = {"SIM": {"last": 2}}, seq + 1
         viewer.wait("status")

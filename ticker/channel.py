@@ -85,6 +85,8 @@ class Channel:
             waiting += self._write(frame, forms, batch)
             if len(batch) == AT_ONCE:
                 await asyncio.sleep(0)  # others get their turn
+                if self.seq != frame.seq:
+                    break  # it is of an epoch that is over: see restart
         if waiting:
             await settle(waiting, self.live.flush_interval)
 

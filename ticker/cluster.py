@@ -21,6 +21,7 @@ import orjson
 
 from ticker import keep
 from ticker.bus import (
+    MEMBER_SECONDS,
     NEWS,
     Beat,
     Bus,
@@ -37,12 +38,13 @@ from ticker.config import Bus as Settings
 from ticker.entry import Entry
 from ticker.hub import Hub
 from ticker.live import LiveBoard
+from ticker.tasks import end
 from ticker.traffic import Lags
 
 log = logging.getLogger(__name__)
 
 BEATS = 4
-"""Beats per lease."""
+"""Beats per lease, or while a member is not yet forgotten, if that is shorter."""
 
 READ_SECONDS = 1.0
 """How long a read waits for entries before it is asked again."""
@@ -140,6 +142,8 @@ class Cluster:
         """Called when this process becomes the poller."""
         self.on_refill: Callable[[], None] = _nothing
         """Called when the bus has forgotten what this process, the poller, had told it."""
+        self.on_forget: Callable[[Sequence[str]], None] = _nothing
+        """Called with boards that the bus had, and that are no more."""
         self.on_follow: Callable[[], None] = _nothing
         """Called when it is the poller no more."""
         self.on_look: Callable[[], None] = _nothing
@@ -154,6 +158,7 @@ class Cluster:
         self._dropped = ""  # a term that was given up: what was sent in it may still come
         self._until = 0.0  # when the lease ends unless it is renewed, of the monotonic clock
         self._ready = False  # whether the boards are settled in this term
+        self._led = False  # whether `on_lead` was called, and `on_follow` not since
         self._memory = ""  # of which the boards are settled
         self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
@@ -360,7 +365,7 @@ class Cluster:
 
     async def beat_forever(self) -> None:
         """Live, and find out whether to poll, until cancelled."""
-        every = self.settings.lease / BEATS
+        every = min(self.settings.lease, MEMBER_SECONDS) / BEATS
         while True:
             began = monotonic()
             try:
@@ -395,20 +400,34 @@ class Cluster:
             await self.bus.resign(self._term)
             self._step_down("draining")
             held = False
-        about = {**self._card(), "now": round(time() * 1000)}
-        if self._takes_nothing:
-            about["stuck"] = True
-        card = orjson.dumps(about)
         settled = self._memory if held and self._ready else ""
         term = self._term if held else ""
         memory = self.pulse.memory if self.pulse is not None else ""
-        beat = Beat(self.id, card, term, self._takes(began, held=held), lease, settled, memory)
+        takes = self._takes(began, held=held)
+        beat = Beat(self.id, self._about, term, takes, lease, settled, memory)
         async with asyncio.timeout(self._until - monotonic() if held else None):
             pulse = await self.bus.beat(beat)
         self._learn(pulse, began, beat)
         if self.leads and (gone := sorted(pulse.positions.keys() - self._boards.keys())):
+            await self._forget(gone)
+
+    @property
+    def _about(self) -> bytes:
+        """What the others may know of this process, now."""
+        about = {**self._card(), "now": round(time() * 1000)}
+        if self._takes_nothing:
+            about["stuck"] = True
+        return orjson.dumps(about)
+
+    async def _forget(self, gone: Sequence[str]) -> None:
+        """Let the bus forget boards, and what is kept of them; if it cannot, with the next beat."""
+        try:
             await self.bus.forget(self._term, gone)
-            log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
+        except BusError as error:
+            log.debug("boards that are no more are kept for longer: %s", error)
+            return
+        log.info("the bus has forgotten boards that are no more: %s", ", ".join(gone))
+        self.on_forget(gone)
 
     def _takes(self, now: float, *, held: bool) -> bool:
         """Whether to become the poller if there is none.
@@ -445,16 +464,18 @@ class Cluster:
             self.on_missed()  # whatever led to it, perhaps that somebody has emptied the bus
         self._compare(pulse, now)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
-        if pulse.poller != self.id:
+        if pulse.poller != self.id or pulse.term == self._dropped:
             if self._term:
                 self._step_down(f"{pulse.poller or 'nobody'} is the poller")
             return
         self._until = began + self.settings.lease
-        if pulse.term == self._term:
-            forgotten = beat.settled not in ("", pulse.settled)
-            if self._settling_now or (pulse.memory == self._memory and not forgotten):
-                return
+        remembers = pulse.memory == self._memory and beat.settled in ("", pulse.settled)
+        if pulse.term == self._term and (self._settling_now or remembers):
+            return
         goes_on = bool(beat.term) and (self._ready or (self._settling_now and self._goes_on))
+        if self._led and remembers:  # the lease had ended: whoever had it meanwhile knows better
+            self._step_down("the lease ran out")
+            goes_on = False
         self._term = pulse.term
         self._start_settling(pulse, goes_on=goes_on)
 
@@ -465,9 +486,11 @@ class Cluster:
             return
         for name, live in self._boards.items():
             here = _place(live)
+            at = pulse.positions.get(name)
             wanted, since = self._behind.pop(name, (None, now))
-            if wanted is None or here.reaches(wanted):
-                wanted, since = pulse.positions.get(name), now
+            # it may be on another line by now, or have been forgotten: nothing leads there any more
+            if wanted is None or here.reaches(wanted) or at is None or not at.reaches(wanted):
+                wanted, since = at, now
             if wanted is None or here.reaches(wanted):
                 continue
             self._behind[name] = wanted, since
@@ -533,16 +556,17 @@ class Cluster:
                 await self._settle_board(live, forgets=forgets, goes_on=goes_on)
             if not goes_on:
                 await self.prepare()
+            await self._tell_settled(pulse.memory)
             self._memory = pulse.memory
             self._unsure.clear()
             self._ready, self._refused = True, None
-            self._hurry.set()  # that it is settled is for all to know
             if goes_on:
                 log.warning("the bus was told again what it had forgotten")
                 self.on_refill()
                 return
             self.counts.terms += 1
             log.info("this process reads the feeds now, term %s", self._term)
+            self._led = True
             self.on_lead()
             self._refusals = 0
         except Fenced:
@@ -553,6 +577,13 @@ class Cluster:
         except Exception:
             log.exception("cannot become the poller")
             self._decline()
+
+    async def _tell_settled(self, memory: str) -> None:
+        """Have the bus know that nothing is forgotten, before there is more to forget."""
+        lease = self.settings.lease
+        beat = Beat(self.id, self._about, self._term, takes=False, lease=lease, settled=memory)
+        if (await self.bus.beat(beat)).term != beat.term:
+            raise Fenced(beat.term)
 
     def _decline(self) -> None:
         """Leave the polling to another process, and do not want it for a while."""
@@ -581,14 +612,14 @@ class Cluster:
 
     def _step_down(self, why: str) -> None:
         """Poll no more; what the bus says counts."""
-        was_ready, self._ready = self._ready, False
+        led, self._led, self._ready = self._led, False, False
         self._dropped, self._term = self._term or self._dropped, ""
         self._well_since = monotonic()  # others first
         self._refused = None
         self._begun.clear()
         if self._settling is not None and self._settling is not asyncio.current_task():
             self._settling.cancel()
-        if was_ready:
+        if led:
             log.warning("this process reads the feeds no more: %s", why)
             self.on_follow()
         self._reload(*self._cursors)  # the status of feeds was ours
@@ -624,7 +655,7 @@ class Cluster:
             await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
         for name, live in list(self._boards.items()):
             if name not in self._cursors:
-                stored, past = await self._load(live)
+                stored, past = await self._load_here(live)
                 self.counts.reloads += 1
                 self._cursors[name] = stored.cursor
                 self._adopt(live, stored, past)
@@ -665,6 +696,14 @@ class Cluster:
                 self.on_look()
         elif entry.epoch != live.epoch or entry.seq > live.seq:
             self._reload(live.name, spread=True)
+
+    async def _load_here(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
+        """Load a board, once more where it began a new epoch here before there was an answer."""
+        while True:
+            epoch = live.epoch
+            found = await self._load(live)
+            if live.epoch == epoch:
+                return found
 
     async def _load(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
         """Return what the bus has of a board, and its rows' past where that is needed."""
@@ -737,8 +776,7 @@ class Cluster:
     async def close(self) -> None:
         """Give the lease back and leave."""
         if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.wait([self._settling])
+            await end([self._settling])
         try:
             if self._term:
                 async with asyncio.timeout(self.settings.lease):
@@ -761,5 +799,5 @@ def _place(live: LiveBoard) -> Position:
     return Position(live.epoch, live.seq)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Do nothing."""

@@ -144,7 +144,8 @@ class Keeper:
         self._loaded = Kept()
         self._about: dict[str, _Board] = {}
         self._feeds: dict[str, bytes] = {}
-        self._asked: set[str] = set()
+        self._asked: dict[str, Asked] = {}
+        self._forgotten = False  # whether the bus has to be told again when sources were asked
 
     async def load(self) -> None:
         """Look what there is to go on with. Raises BusError."""
@@ -154,7 +155,7 @@ class Keeper:
         """Return what was loaded, and keep it from now on: this process is the poller."""
         kept, self._loaded = self._loaded, Kept()
         self._feeds = dict.fromkeys(kept.feeds, b"")
-        self._asked = set(kept.asked)
+        self._asked = dict(kept.asked)
         self._about = {}
         for name, live in self._boards.items():
             known = kept.claims.get(name)
@@ -171,10 +172,15 @@ class Keeper:
 
     def refill(self) -> None:
         """Keep everything anew: the bus has forgotten it."""
-        self._feeds = {}
+        self._feeds, self._forgotten = {}, True
         for name, live in self._boards.items():
             self._about[name] = _Board()
             self._touch(live, 0.0)
+
+    def forget(self, boards: Iterable[str]) -> None:
+        """Keep nothing of boards that are no more, whoever kept it."""
+        for name in boards:
+            self._about.setdefault(name, _Board())
 
     def _touch(self, live: LiveBoard, since: float) -> None:
         """Let the past of all rows be kept, as if they had changed ``since`` then."""
@@ -197,10 +203,11 @@ class Keeper:
 
     async def ask(self, name: str, every: float, at: float, wait: float = 0.0) -> None:
         """Keep that the source of a feed is asked ``at``, and left alone for ``wait`` after it."""
-        told = orjson.dumps({"at": at, "wait": wait, "every": float(every)})
-        self._asked.add(name)
+        asked = self._asked[name] = Asked(at, wait, float(every))
         try:
-            await self._bus.put(ASKED, {name: told}, term=self._poller.term or "nobody")
+            await self._bus.put(
+                ASKED, {name: orjson.dumps(asked)}, term=self._poller.term or "nobody"
+            )
         except BusError as error:
             log.debug("feed '%s': when it was read was not kept: %s", name, error)
 
@@ -228,7 +235,7 @@ class Keeper:
         for name in self._about.keys() - self._boards.keys():
             for table in (_claims(name), *_past_tables(name)):
                 await self._bus.put(table, dict.fromkeys(await self._bus.get(table)), term=term)
-            del self._about[name]
+            self._about.pop(name, None)  # it may have ceased to be the poller meanwhile
         await self._keep_feeds(term)
 
     async def _keep_feeds(self, term: str) -> None:
@@ -240,9 +247,14 @@ class Keeper:
         changed |= dict.fromkeys(self._feeds.keys() - found.keys())
         if changed:
             await self._bus.put(FEEDS, changed, term=term)
-        if gone := self._asked - found.keys():
-            await self._bus.put(ASKED, dict.fromkeys(gone), term=term)
-        self._feeds, self._asked = found, self._asked - gone
+        gone = self._asked.keys() - found.keys()
+        again = self._asked if self._forgotten else {}
+        asked = {name: orjson.dumps(told) for name, told in again.items()} | dict.fromkeys(gone)
+        if asked:
+            await self._bus.put(ASKED, asked, term=term)
+        self._feeds, self._forgotten = found, False
+        for name in gone:
+            self._asked.pop(name, None)
 
     async def _keep_claims(self, live: LiveBoard, term: str) -> None:
         about = self._about.setdefault(live.name, _Board())

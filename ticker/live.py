@@ -25,6 +25,8 @@ FRAMES_KEPT = 256
 RETELL_MS = 5_000
 """A feed's last success that is so much younger than what was told of it is told as well."""
 
+CLOCKS_MS = 600_000
+"""Clocks of processes may differ by so much."""
 
 UNREAD = FeedStatus(Quality.STALE, why="no reading yet")
 
@@ -79,7 +81,8 @@ class LiveBoard:
         self.busy = False
         """Whether an entry is being published."""
         self.shared = False
-        """Whether other processes show it too: then who comes from there may be ahead of us."""
+        """Whether other processes show it too: then who comes from there may be ahead of us, and
+        who was the poller before may have another clock."""
         self.changed = Event()
         self.urgent = Event()
         self.doubt: str | None = None
@@ -169,11 +172,19 @@ class LiveBoard:
             if look is None:
                 self._reported = {}
             seq = self.seq + (1 if patch or look is not None else 0)
-            at = round(now * 1000) if seq > self.seq else self.at
+            at = self._time(now) if seq > self.seq else self.at
             entry = Entry(self.name, self.epoch, self.seq, seq, at, patch, reported, look)
         self.flushes += 1
         self.flush_seconds += monotonic() - began
         return entry
+
+    def _time(self, now: float) -> int:
+        """Return ``now`` in epoch ms; no earlier than before where another clock may have said it.
+
+        A clock that was further ahead than clocks can differ was wrong and has been put right.
+        """
+        at = round(now * 1000)
+        return self.at if self.shared and 0 < self.at - at <= CLOCKS_MS else at
 
     def redo(self, entry: Entry) -> None:
         """Let what was not published be pending again, if it is still ours."""

@@ -84,6 +84,7 @@ class Ticker:
             self.producer = Producer(self.boards, self.hub, self.schedule.change, keeper.publish)
             keeper.memories = self.producer.memories
             self.cluster.prepare, self.cluster.on_refill = keeper.load, keeper.refill
+            self.cluster.on_forget = keeper.forget
             self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
             self.cluster.on_look = lambda: self._run(self.hub.tell_boards())
             for live in self.boards.values():
@@ -136,11 +137,11 @@ class Ticker:
             for part in (self.questions, self.bulletin, self.pushes):
                 await part.close()
             await end([*tasks, *self._publishing.values()])
+            if self.cluster is not None:  # before the feeds: from then on none begins
+                await self.cluster.close()
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
             self.hub.close()
             await self.producer.close()
-            if self.cluster is not None:
-                await self.cluster.close()
 
     def _lead(self) -> None:
         """Read the feeds from now on, going on where another process was."""

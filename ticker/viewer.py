@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 NO_SOCKET = -1
 
-AHEAD = 100
-"""Seqs by which another process may be quicker than this one; who claims to have more has not."""
-
 
 class Connection(Protocol):
     """What carries frames to one viewer; the seam between viewers and servers.
@@ -126,8 +123,6 @@ class Watch:
 
     def catch_up(self) -> Awaitable[None] | None:
         """Lead the viewer to the present: what it lacks of the rows, then of the status."""
-        if 0 < self.seq - self.live.seq <= AHEAD:
-            return self.tell_status()  # it has been further, at another process: nothing goes back
         waiting = None
         frame = self.live.since(self.seq)
         if frame is not None:

@@ -142,7 +142,9 @@ class MemoryBus:
         """Keep values by key, for ``lasts`` seconds from now if so; None removes one."""
         if term:
             self._check(term)
-        kept = dict(await self.get(table))
+        for ended in [name for name, end in self._ends.items() if monotonic() >= end]:
+            del self._tables[ended], self._ends[ended]
+        kept = dict(self._tables.get(table, {}))
         for name, value in values.items():
             if value is None:
                 kept.pop(name, None)
@@ -155,8 +157,7 @@ class MemoryBus:
     async def get(self, table: str) -> Mapping[str, bytes]:
         """Return what is kept in a table."""
         if monotonic() >= self._ends.get(table, float("inf")):
-            self._tables.pop(table, None)
-            del self._ends[table]
+            return {}
         return dict(self._tables.get(table, {}))
 
     async def close(self) -> None:
