@@ -523,6 +523,23 @@ async def test_a_board_that_began_a_new_epoch_is_not_led_back_by_an_older_answer
         assert begun == [poller.live.epoch]
 
 
+async def test_a_defect_after_a_beat_does_not_end_beats(caplog: pytest.LogCaptureFixture) -> None:
+    """It is for the log; a process that beats no more would be deaf for good."""
+    bus, judged = ForgetfulBus(), list[bool]()
+    async with processes(bus, 1) as (process,):
+        judge = process.cluster._judge
+
+        def fails() -> None:
+            judged.append(True)
+            if len(judged) == 1:
+                raise ValueError("a card that is not JSON")
+            judge()
+
+        process.cluster._judge = fails  # type: ignore[method-assign]
+        await soon(lambda: len(judged) > 1)
+        assert "beat failed" in caplog.text
+
+
 async def test_a_bus_that_cannot_forget_a_board_is_no_worse() -> None:
     """It is asked again with the next beat."""
     bus, asked = ForgetfulBus(), list[Sequence[str]]()

@@ -520,3 +520,24 @@ async def test_no_feed_begins_when_the_others_have_been_closed(
 
             monkeypatch.setattr(part, "close", close)
     assert ended == ["cluster", "feeds"]
+
+
+async def test_a_source_is_not_asked_sooner_because_clocks_differ(members: Members) -> None:
+    """That of the poller before was ten minutes behind, and so is what it kept."""
+    with source() as web:
+        web.say("/x", [{"s": "A", "p": 5, "o": 4}])
+        config = board(poll(f"{web.url}/x").replace("every: 1s", "every: 60s"))
+        async with members.start(config) as first, members.start(config) as other:
+            await come(lambda: rows(other) and members.kept("asked", "one"))
+            asked = orjson.loads(members.kept("asked", "one"))
+            assert other.cluster is not None
+            other.cluster._see_clock = lambda pulse: None  # type: ignore[method-assign]
+            other.cluster.ahead = -600.0
+            await members.kill(first)
+            told = orjson.dumps({**asked, "at": asked["at"] - 600})
+            members.bus._tables["asked"] = {"one": told}
+            await come(lambda: leads(other))
+            due = other.schedule.next_run("one")
+            assert due is not None
+            assert due - asked["at"] > 20
+            assert other.cluster.ahead == 0.0

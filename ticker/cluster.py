@@ -63,6 +63,9 @@ CERTAIN_SECONDS = 0.02
 MISSED_SECONDS = 3.0
 """Between two readings; after more than this news may have been missed, however many are kept."""
 
+CLOCKS_SECONDS = 2.0
+"""Clocks that seem to differ by less may agree: what a beat tells is not of this moment."""
+
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
@@ -151,6 +154,10 @@ class Cluster:
         self.on_missed: Callable[[], None] = _nothing
         """Called when news may have been missed, and before the first are heard."""
         self.counts = Counts()
+        self.ahead = 0.0
+        """By how many seconds the clock of the poller is ahead of ours, or was of the one before;
+        0 where they may agree, or where that is not known."""
+        self._clock = b""  # the card that told so
         self.unserved: Mapping[str, str] = {}
         """Boards that cannot be trusted although the bus is well, and why."""
         self._boards, self._hub, self._card = boards, hub, card
@@ -369,17 +376,23 @@ class Cluster:
         while True:
             began = monotonic()
             try:
-                await self._beat(began)
-                self._failures = 0
-            except (BusError, TimeoutError) as error:
-                self._failed(str(error) or "no answer")
+                await self._live(began)
             except Exception:  # a defect must not make this process deaf for good
                 log.exception("the bus: beat failed")
-            self._judge()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.01, began + self._pause(every) - monotonic())):
                     await self._hurry.wait()
             self._hurry.clear()
+
+    async def _live(self, began: float) -> None:
+        """Beat once, and say what follows from what was heard or not."""
+        try:
+            await self._beat(began)
+            self._failures = 0
+        except (BusError, TimeoutError) as error:
+            self._failed(str(error) or "no answer")
+        finally:
+            self._judge()
 
     def _pause(self, every: float) -> float:
         """Return for how long to wait between beats: ever longer while there is no answer."""
@@ -463,6 +476,7 @@ class Cluster:
         ):
             self.on_missed()  # whatever led to it, perhaps that somebody has emptied the bus
         self._compare(pulse, now)
+        self._see_clock(pulse)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id or pulse.term == self._dropped:
             if self._term:
@@ -478,6 +492,15 @@ class Cluster:
             goes_on = False
         self._term = pulse.term
         self._start_settling(pulse, goes_on=goes_on)
+
+    def _see_clock(self, pulse: Pulse) -> None:
+        """Take note of how far ahead the poller's clock is: times that it keeps are of that one."""
+        card = pulse.members.get(pulse.poller)
+        if card is None or card == self._clock or pulse.poller == self.id:
+            return
+        self._clock = card
+        ahead = orjson.loads(card).get("now", 0) / 1000 - time()
+        self.ahead = ahead if abs(ahead) > CLOCKS_SECONDS else 0.0
 
     def _compare(self, pulse: Pulse, now: float) -> None:
         """Find boards of which the bus has entries that do not come."""
@@ -568,7 +591,7 @@ class Cluster:
             log.info("this process reads the feeds now, term %s", self._term)
             self._led = True
             self.on_lead()
-            self._refusals = 0
+            self._refusals, self.ahead = 0, 0.0  # times that are kept are ours now
         except Fenced:
             self._step_down("another process took over")
         except BusError as error:

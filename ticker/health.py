@@ -44,10 +44,13 @@ class Health:
     waiting_since: dict[str, float] = field(default_factory=dict)
     """Symbols whose own part of the reading fails, and since when they have been waiting."""
 
-    def inherit(self, known: FeedStatus, memory: Mapping[str, Any], now: float) -> None:
+    def inherit(
+        self, known: FeedStatus, memory: Mapping[str, Any], now: float, ahead: float = 0.0
+    ) -> None:
         """Go on from how the feed was when another process read it.
 
-        ``known`` is what viewers were told of it, ``memory`` what that one kept besides.
+        ``known`` is what viewers were told of it, ``memory`` what that one kept besides; times of
+        both are of a clock that was ``ahead`` of ours by so many seconds.
         """
         self.quality, self.why = known.quality, known.why
         self.since = None if known.since is None else known.since / 1000
@@ -58,11 +61,11 @@ class Health:
         if bad and self.since is not None and not self.record.failures:  # this is newer
             self.record = self.record.failed(self.since, known.why or "")
         last = max(filter(None, (last, self.record.last_success)), default=None)
-        if last is not None:  # by the clock of the other: what is to come is no success
-            self.record = replace(self.record, last_success=min(last, now))
+        if last is not None:  # what is to come is no success
+            self.record = replace(self.record, last_success=min(last - ahead, now))
         self.last_attempt = memory.get("attempt")
         self.trouble, self.held = memory.get("trouble"), memory.get("held", 0)
-        self.waiting_since = dict(memory.get("waiting", {}))
+        self.waiting_since = {s: at - ahead for s, at in memory.get("waiting", {}).items()}
 
     def memory(self) -> dict[str, Any]:
         """Return what another process needs to go on, besides what viewers are told."""

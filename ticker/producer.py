@@ -160,17 +160,23 @@ class Producer:
         return before
 
     def resume(
-        self, name: str, known: FeedStatus, memory: Mapping[str, Any], every: float | None
+        self,
+        name: str,
+        known: FeedStatus,
+        memory: Mapping[str, Any],
+        every: float | None,
+        ahead: float = 0.0,
     ) -> float:
         """Go on with feed ``name`` where another process was; boards have what it said.
 
         ``known`` is what viewers were told of it, ``memory`` what `memories` told there, ``every``
-        the interval at which it was read. Returns the one that is in force.
+        the interval at which it was read, ``ahead`` by how many seconds the clock there was ahead
+        of ours. Returns the interval that is in force.
         """
         source, now = self._sources[name], time()
         rows = dict(source.boards[0].board.said(name)) if source.boards else {}
         source.fresh = known.at is None
-        source.health.inherit(known, memory, now)
+        source.health.inherit(known, memory, now, ahead)
         source.health.rows = len(rows)
         if source.guard is not None:
             source.guard.inherit(rows, memory.get("guard", {}))

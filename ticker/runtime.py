@@ -134,13 +134,13 @@ class Ticker:
             yield
         finally:
             self.schedule.stop()
+            await end([*tasks, *self._publishing.values()])
+            self.hub.close()
             for part in (self.questions, self.bulletin, self.pushes):
                 await part.close()
-            await end([*tasks, *self._publishing.values()])
             if self.cluster is not None:  # before the feeds: from then on none begins
                 await self.cluster.close()
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
-            self.hub.close()
             await self.producer.close()
 
     def _lead(self) -> None:
@@ -163,12 +163,14 @@ class Ticker:
     def _resume(self, name: str, feed: FeedSettings, known: FeedStatus | None, kept: Kept) -> None:
         """Read a feed as soon as it is due, going on where another process was."""
         asked, every = kept.asked.get(name, NEVER), feed.every
+        ahead = 0.0 if self.cluster is None else self.cluster.ahead
+        last = None if asked.at is None else asked.at - ahead
         try:
             memory = kept.memory(name)
-            every = self.producer.resume(name, known or UNREAD, memory, asked.every)
+            every = self.producer.resume(name, known or UNREAD, memory, asked.every, ahead)
         except Exception:  # what is kept must not keep the feed from being read
             log.exception("feed '%s' begins anew", name)
-        self.schedule.add(name, every, self._tick(name), last=asked.at, wait=asked.wait)
+        self.schedule.add(name, every, self._tick(name), last=last, wait=asked.wait)
 
     @property
     def _keeping(self) -> Keeper:
