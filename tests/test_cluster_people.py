@@ -478,6 +478,18 @@ def test_a_board_that_the_poller_does_not_have_is_doubted(bus: Redis, tmp_path: 
         viewer.follow_until(lambda v: is_live(v, "c"))
 
 
+@pytest.mark.parametrize("what", ["a board is added", "a feed is added"])
+def test_a_rollout_that_adds_something_goes_on(what: str, bus: Redis) -> None:
+    """Who has it is ready although the poller lacks it: that one is ended only then."""
+    with processes(config(bus), with_change(config(bus), *CHANGES[what])) as (one, two):
+        assert process(one).leads
+        assert is_ready(two)
+        if what == "a board is added":
+            with two.follow("d") as viewer:
+                viewer.follow_until(lambda v: "d" in v.feeds)
+                assert viewer.feeds["d"]["other"]["quality"] == "stale"
+
+
 def test_an_admin_reloads_all_processes(bus: Redis, tmp_path: Path) -> None:
     """Each its own file; what is wrong at one is told with its name."""
     files = [tmp_path / "one" / "t.yaml", tmp_path / "two" / "t.yaml"]
@@ -586,7 +598,7 @@ def test_top_shows_the_processes(bus: Redis) -> None:
         start = lines.index("bus followed")
         assert lines[start + 1] == "process state viewers up"
         assert sum("ready, reads the feeds, another config 0" in line for line in lines) == 1
-        assert sum(f"{os.getpid()} ready 0" in line for line in lines) == 1
+        assert sum(f"{os.getpid()} ready, this one 0" in line for line in lines) == 1
 
 
 # -- the end of one of them

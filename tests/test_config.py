@@ -156,6 +156,13 @@ MISTAKES = {
             "set it or write ${KEY:-default}"
         ],
     ),
+    "unset environment, and nothing else": (
+        edited("https://api.example.com/t", "${KEY}"),
+        [
+            "9:10: feeds.coins.url: environment variable 'KEY' is not set; "
+            "set it or write ${KEY:-default}"
+        ],
+    ),
     "unreadable file": (
         edited("https://api.example.com/t", "https://x/${file:secret}"),
         ["9:10: feeds.coins.url: cannot read file 'secret': No such file or directory"],

@@ -253,3 +253,14 @@ def test_an_entry_survives_the_way_to_others(
     assert back.encode() == entry.encode()
     if rows:
         assert back.frame.text == entry.frame.text
+
+
+def test_who_comes_to_a_quiet_board_is_told_when_it_was_last_read() -> None:
+    """Not when it was as of the last change, which may be hours ago."""
+    live = LiveBoard("b", "e", shape())
+    for at in (1_000, 9_000):
+        live.report("one", FeedStatus(Quality.LIVE, 1_000, at, None))
+        live.flush(at / 1000)
+        for frame in (live.snapshot(), live.since(-1)):
+            assert frame is not None
+            assert orjson.loads(frame.text)["feeds"]["one"]["at"] == at

@@ -60,6 +60,7 @@ SPREAD_SECONDS = 0.5
 
 CERTAIN_SECONDS = 0.02
 """How often it is looked whether a lease that is in question is held."""
+
 MISSED_SECONDS = 3.0
 """Between two readings; after more than this news may have been missed, however many are kept."""
 
@@ -390,7 +391,7 @@ class Cluster:
             await self._beat(began)
             self._failures = 0
         except (BusError, TimeoutError) as error:
-            self._failed(str(error) or "no answer")
+            self._failed(str(error) or "no answer before the lease ended")
         finally:
             self._judge()
 
@@ -462,12 +463,13 @@ class Cluster:
     def _learn(self, pulse: Pulse, began: float, beat: Beat) -> None:
         now = monotonic()
         if self._trouble is not None:
-            log.info("the bus answers, asked %d times", self._failures + 1)
+            times = f", asked {self._failures + 1} times" if self._failures else ""
+            log.info("the bus answers%s", times)
             self._trouble, self._well_since = None, now
         self._heard_at = now
         before, self.pulse = self.pulse, pulse
         if before is not None and before.memory != pulse.memory:
-            log.warning("the bus has another memory than before")
+            log.warning("the bus was restarted, emptied or replaced: it has another memory")
             self._well_since = now  # nothing is read anew: its poller tells what is another
             self._cursors.pop(NEWS, None)
             self.reread()

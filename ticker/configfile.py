@@ -131,6 +131,7 @@ def parse(
     source = yaml12.load(text, file, env=env, read=read)
     hidden = Hidden(source)
     problems = list(source.problems)
+    known = {problem.path for problem in problems}  # what is there instead is no second mistake
     settings = None
     if source.data is not None or not problems:
         try:
@@ -138,7 +139,9 @@ def parse(
             settings = Settings.model_validate(source.data or {}, context=context)
         except ValidationError as error:
             for found in error.errors(include_url=False):
-                problems.append(_explain(source, found))
+                problem = _explain(source, found)
+                if problem.path not in known:
+                    problems.append(problem)
                 if found["type"] == "extra_forbidden":
                     hidden.unknown(_place(source.data, found["loc"])[0])
         problems += _unknown_feeds(source)

@@ -292,6 +292,8 @@ class LiveBoard:
         self._told[feed] = status.at or 0
         if not status.says_as(before) or status.since != before.since:
             self._tell_status()
+        elif status.at != before.at:  # it was read since, and nothing has changed
+            self._forget_snapshot()
 
     def _moved(self, entry: Entry) -> None:
         """Take note that the board is where ``entry`` leads."""
@@ -392,9 +394,13 @@ class LiveBoard:
 
     def _tell_status(self) -> None:
         self.status_version += 1
-        self._snapshot = self._status = None
-        self._frames.clear()  # among them the snapshot
+        self._status = None
+        self._forget_snapshot()
         self.told_since_flush = True
+
+    def _forget_snapshot(self) -> None:
+        self._snapshot = None
+        self._frames.clear()  # it may be among them
 
     # -- what viewers get
 

@@ -359,14 +359,18 @@ class Ticker:
     def unready(self) -> dict[str, str]:
         """Return why viewers should not come yet: by board, empty when they may.
 
-        Feeds that a reload adds are not waited for: who is ready stays ready.
+        Feeds that a reload adds are not waited for: who is ready stays ready. Nor are boards that
+        the poller does not have: it may be of the version before, and waits for us to go.
         """
         if self.hub.draining:
             return {"server": "draining"}
         waiting = {}
         if self.cluster is not None and (why := self.cluster.why) is not None:
             waiting["bus"] = why
+        unserved = self.cluster.unserved if self.cluster is not None else {}
         for name, live in self.boards.items():
+            if name in unserved:
+                continue
             unread = [
                 f
                 for f, s in live.feeds.items()

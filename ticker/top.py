@@ -217,12 +217,18 @@ def _bus(bus: dict[str, Any] | None, width: int) -> list[RenderableType]:
     head = Text("bus     ").append(state)
     if bus["poller"] is None:
         head.append("  no process reads the feeds", "bold red")
-    return [Text(), head, _table(MEMBERS, width, map(_member_row, bus["members"]))]
+    return [Text(), head, _table(MEMBERS, width, _member_rows(bus))]
 
 
-def _member_row(member: dict[str, Any]) -> Sequence[Text | str]:
+def _member_rows(bus: dict[str, Any]) -> Iterable[Sequence[Text | str]]:
+    for member in bus["members"]:
+        yield _member_row(member, own=member["id"] == bus["process"])
+
+
+def _member_row(member: dict[str, Any], *, own: bool) -> Sequence[Text | str]:
     state = "draining" if member["draining"] else "ready" if member["ready"] else "not ready"
     words = [state, *(["reads the feeds"] if member["poller"] else [])]
+    words += ["this one"] if own else []
     words += [f"another {what}" for what in ("config", "version") if not member[f"same_{what}"]]
     viewers = UNKNOWN if member["viewers"] is None else f"{member['viewers']:,}"
     place = f"{member['host']}, {member['pid']}"

@@ -18,7 +18,7 @@ describe("the verdict", () => {
   });
   const cases = {
     "a config with an error": [{ config: { ok: false, error: "config.yaml:1:1: no" } }, /^The config .*config\.yaml:1:1: no$/],
-    "a change that needs a restart": [{ config: { ok: true, pending: ["server.port needs a restart"] } }, /^Config: server\.port/],
+    "a change that needs a restart": [{ config: { ok: true, pending: ["server.port"] } }, /^Config: server\.port counts only after a restart$/],
     "a board that waits": [{ ready: { status: "waiting", waiting: { a: "feed x" } } }, /^Not ready, board a: feed x$/],
     "a server that says nothing of it": [{ ready: undefined }, /not known/],
     "a feed that is down": [{ feeds: { a: { quality: "down", why: "HTTP 503" } } }, /^Feed a: down – HTTP 503$/],

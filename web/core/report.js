@@ -38,7 +38,7 @@ export function verdict(status) {
 }
 
 function configCauses({ ok, error, pending }) {
-  const causes = listOf(pending).map((words) => `Config: ${text(words)}`);
+  const causes = listOf(pending).map((key) => `Config: ${text(key)} counts only after a restart`);
   if (ok === false) causes.unshift(`The config could not be loaded again, the one before still counts: ${text(error)}`);
   return causes;
 }
