@@ -547,7 +547,7 @@ def test_a_defect_has_them_too(public: Running, monkeypatch: pytest.MonkeyPatch)
     def defect() -> None:
         raise TickerError("a defect")
 
-    monkeypatch.setattr(public.ticker, "feeds", defect)
+    monkeypatch.setattr(public.ticker.reports, "feeds", defect)
     response = public.get("/api/feeds")
     assert response.status_code == 500
     assert "defect" not in response.text

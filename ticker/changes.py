@@ -95,7 +95,10 @@ def fingerprint(settings: Settings) -> str:
     """Return a short name of what processes that serve the same boards should have in common.
 
     That is feeds, boards in their order, and access; a default counts as if it were written.
+    Without a bus there are no others, and nothing is to be named.
     """
+    if settings.bus is None:
+        return ""
     common = settings.effective().model_dump(mode="json", include={"feeds", "boards", "access"})
     text = orjson.dumps([list(settings.boards), common], option=orjson.OPT_SORT_KEYS)
     return sha256(text).digest()[:FINGERPRINT_BYTES].hex()
