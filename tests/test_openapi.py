@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.buses import redis
 from tests.support import Running, serving, until
 from tests.test_access import ADMIN, guarded
 
@@ -36,6 +37,31 @@ def server() -> Iterator[Running]:
 @pytest.mark.parametrize("sent", SENT)
 def test_no_request_is_a_defect(server: Running, tmp_path: Path, sent: str) -> None:
     """Whatever is made up by the description, or against it; each answer is a declared one."""
+    answers_as_told(server, tmp_path, sent)
+
+
+def test_no_request_to_one_of_several_is_a_defect(tmp_path: Path) -> None:
+    """Neither of what the others are asked for, nor while the bus is away."""
+    with redis(tmp_path) as bus:
+        text = f"{CONFIG}\nbus: {{url: '{bus.url}'}}\n"
+        with serving(text), serving(text) as running:
+            until(lambda: running.get("/readyz").status_code == 200)
+            answers_as_told(running, tmp_path, "an admin's token", "coverage")
+            bus.kill()
+            until(lambda: running.get("/readyz").status_code == 503)
+            # 503 is no defect now, and declared where it may come; 500 is nowhere
+            told = "status_code_conformance"
+            answers_as_told(running, tmp_path, "an admin's token", "coverage", told)
+
+
+def answers_as_told(
+    server: Running,
+    tmp_path: Path,
+    sent: str,
+    phases: str = "examples,coverage,fuzzing",
+    checks: str = "not_a_server_error,status_code_conformance",
+) -> None:
+    """Assert that each answer is a declared one, and no defect."""
     known = SENT[sent]
     header = ["--header", f"Authorization: Bearer {known}"] if known else []
     with server.follow("b") as viewer:
@@ -43,8 +69,8 @@ def test_no_request_is_a_defect(server: Running, tmp_path: Path, sent: str) -> N
         result = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
-                *("--checks", "not_a_server_error,status_code_conformance"),
-                *("--phases", "examples,coverage,fuzzing", "--max-examples", "25"),
+                *("--checks", checks),
+                *("--phases", phases, "--max-examples", "25"),
                 *("--exclude-path", "/events"),  # which does not end
                 *("--seed", "7", "--suppress-health-check", "all", "--no-color", *header),
             ],

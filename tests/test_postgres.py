@@ -472,6 +472,23 @@ def test_without_the_library_the_config_says_what_to_install(
         settings(CONFIG.format(url="postgresql://localhost/ticker"))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:{POSTGRES_PASSWORD}@{POSTGRES_PASSWORD}@h/db",
+        f"postgresql://u:12/{POSTGRES_PASSWORD}@h/db",
+        f"postgresql://u:12?{POSTGRES_PASSWORD}@h/db",
+        f"postgresql://u:12#{POSTGRES_PASSWORD}@h/db",
+        f"postgresql://u:{POSTGRES_PASSWORD}/{POSTGRES_PASSWORD}@h/db",
+    ],
+)
+def test_a_password_that_a_url_would_break_is_refused(url: str) -> None:
+    """A part of it would be taken for a host, a port or an option, and be shown as such."""
+    with pytest.raises(ConfigError, match=r"bus.url: expected") as said:
+        settings(CONFIG.format(url=url))
+    assert POSTGRES_PASSWORD not in str(said.value)
+
+
 def test_a_prefix_that_is_no_schema_is_refused() -> None:
     """The server would cut it short."""
     text = CONFIG.format(url="postgresql://localhost/ticker")

@@ -23,10 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 
 from tests.buses import Member, redis
-from tests.support import PATIENCE, Follower, until
+from tests.support import PATIENCE, Follower, quiet_server, until
 from tests.test_cli import failed_in_one_line, free_port, run
 from tests.test_drain import SLOW
 from tests.test_metrics import ALL_DOCS
+from ticker import metrics
 from ticker.siblings import Siblings
 from ticker.worker import Worker
 
@@ -310,6 +311,18 @@ def test_a_bad_config_is_said_once(tmp_path: Path) -> None:
     assert result.stderr.count("unknown key") == 1
 
 
+@pytest.mark.parametrize("text", [None, ALONE.replace("workers: 2", "port: 0")])
+def test_a_worker_serves_nothing_else(tmp_path: Path, text: str | None) -> None:
+    """Neither the demo while the file is away, nor feeds of its own when the bus is not in it."""
+    words = "config.yaml:1:1: cannot read"
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+        words = "config.yaml: more than one worker needs a bus"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        part = Worker(1, 2, listener.fileno(), 0, tmp_path)
+        failed_in_one_line(run("serve", "--worker", str(part), cwd=tmp_path), words)
+
+
 def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
     """Where temporary files go, workers must be able to meet."""
     config = tmp_path / "config.yaml"
@@ -420,24 +433,51 @@ def told(value: float) -> list[Metric]:
 
 
 async def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
-    """One that is not there, and one that breaks off; the others are told all the same."""
+    """One that is not there, one that breaks off, one of another version; others are told."""
 
     async def break_off(_: object, writer: Any) -> None:
         writer.write(b'["ticker_things","Things.","counter",[]]\n')
         writer.close()
 
-    asked = Siblings(1, 4, tmp_path, lambda: told(1))
-    other = Siblings(4, 4, tmp_path, lambda: told(4))
+    async def mumble(_: object, writer: Any) -> None:
+        writer.write(b"1\n\n")
+        writer.close()
+
+    asked = Siblings(1, 5, tmp_path, lambda: told(1))
+    other = Siblings(4, 5, tmp_path, lambda: told(4))
     await other.listen()
     broken = await asyncio.start_unix_server(break_off, tmp_path / "metrics-2")
-    async with broken:
+    strange = await asyncio.start_unix_server(mumble, tmp_path / "metrics-5")
+    async with broken, strange:
         things, up = await asked.families()
     other.close()
     assert [(s.labels, s.value) for s in things.samples] == [
         ({"worker": "1", "kind": "x"}, 1),
         ({"worker": "4", "kind": "x"}, 4),
     ]
-    assert {s.labels["worker"]: s.value for s in up.samples} == {"1": 1, "2": 0, "3": 0, "4": 1}
+    assert [s.value for s in up.samples] == [1, 0, 0, 1, 0]
+
+
+def test_however_often_it_is_asked_all_workers_are_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a while, and in each format: strangers may ask any of them."""
+    asked: list[float] = []
+
+    def counted() -> list[Metric]:
+        asked.append(1)
+        return told(1)
+
+    with quiet_server() as running:
+        running.ticker.metrics.siblings = Siblings(1, 1, tmp_path, counted)
+        monkeypatch.setattr(metrics, "FRESH_SECONDS", 3600.0)
+        first, again = (running.get("/metrics") for _ in range(2))
+        assert first.content == again.content
+        assert 'ticker_things_total{kind="x",worker="1"} 1.0' in first.text
+        assert len(asked) == 1
+        monkeypatch.setattr(metrics, "FRESH_SECONDS", 0.0)
+        running.get("/metrics")
+        assert len(asked) == 2
 
 
 async def test_without_a_place_nobody_is_asked(tmp_path: Path) -> None:

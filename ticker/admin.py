@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -19,7 +19,7 @@ from ticker.bus import BusError
 from ticker.config.parts import rule
 from ticker.feeds.push import JSON
 from ticker.hub import Hub
-from ticker.notices import Notice, TooManyNotices
+from ticker.notices import Level, Notice, TooManyNotices, Words
 from ticker.people import NotAllAnswered, People
 from ticker.scalars import Duration
 
@@ -114,8 +114,8 @@ class NoticeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    text: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_fit)]
-    level: Literal["info", "warning"] = "info"
+    text: Annotated[Words, AfterValidator(_fit)]
+    level: Level = "info"
     board: str | None = None
     viewer: str | None = None
     lasts: Annotated[Duration, Field(gt=0, le=WEEK, alias="for")] = 600.0

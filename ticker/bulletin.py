@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from time import time
 from typing import Any
@@ -63,7 +63,8 @@ class SharedBulletin(Bulletin):
         super().__init__(hub)
         self._cluster = cluster
         self._stale = asyncio.Event()  # set while something may have been missed
-        self._heard: set[str] = set()  # of which there were news since the table was last asked for
+        self._catching_up = False
+        self._heard: set[str] = set()  # of which there were news since the table was asked for
         self._memory: str | None = None  # the bus's, when the table was last read
         self._marked = False  # whether the table had its mark then
         self._errands: set[asyncio.Task[object]] = set()
@@ -75,13 +76,13 @@ class SharedBulletin(Bulletin):
     async def post(self, notice: Notice) -> None:
         """Tell a notice to those whom it concerns, anywhere. Raises TooManyNotices and BusError."""
         bus = self._cluster.bus
-        self._heard.add(notice.id)
-        await bus.put(TABLE, {notice.id: orjson.dumps(notice.wire()), MARK: b""})
+        self._note(notice.id)
         try:
+            await bus.put(TABLE, {notice.id: orjson.dumps(notice.wire()), MARK: b""})
             if len(await self._valid()) > NOTICES_MAX:  # of two at once perhaps neither has a place
                 raise TooManyNotices
             await self._cluster.say("notice", notice=notice.wire())
-        except (BusError, TooManyNotices):
+        except (BusError, TooManyNotices):  # it may be there although nobody said so
             with suppress(BusError):
                 await bus.put(TABLE, {notice.id: None})
             raise
@@ -95,7 +96,7 @@ class SharedBulletin(Bulletin):
         kept = await self._cluster.bus.get(TABLE)
         if notice_id not in kept and self._hub.notices.get(notice_id) is None:
             return False
-        self._heard.add(notice_id)
+        self._note(notice_id)
         await self._cluster.bus.put(TABLE, {notice_id: None})
         await self._cluster.say("withdrawn", notice=notice_id)
         await self._hub.withdraw(notice_id)
@@ -105,6 +106,7 @@ class SharedBulletin(Bulletin):
         """Read the table whenever news may have been missed."""
         while True:
             await self._stale.wait()
+            self._catching_up = True
             try:
                 await self._catch_up()
             except BusError as error:
@@ -113,6 +115,9 @@ class SharedBulletin(Bulletin):
             except Exception:  # a defect must not end it for good
                 log.exception("notices cannot be read")
                 await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                self._catching_up = False
+                self._heard.clear()
 
     # -- the table
 
@@ -120,7 +125,7 @@ class SharedBulletin(Bulletin):
         """Return the notices of the table that hold; the others are removed from it."""
         kept = dict(await self._cluster.bus.get(TABLE))
         self._marked = kept.pop(MARK, None) is not None
-        notices = {name: Notice.read(orjson.loads(wire)) for name, wire in kept.items()}
+        notices = dict(_read(kept))
         now = round(time() * 1000)
         over = [name for name, notice in notices.items() if notice.until <= now]
         if over:
@@ -130,7 +135,6 @@ class SharedBulletin(Bulletin):
     async def _catch_up(self) -> None:
         """Go where the table is. A bus that has forgotten it is told what is known here."""
         self._stale.clear()
-        self._heard.clear()
         try:
             kept = await self._valid()
             forgot = await self._has_forgotten()
@@ -168,19 +172,25 @@ class SharedBulletin(Bulletin):
 
     # -- news
 
+    def _note(self, notice_id: str) -> None:
+        """Take note of news that are younger than the table which is being read."""
+        if self._catching_up:
+            self._heard.add(notice_id)
+
     async def _take(self, notice: Notice) -> None:
         if self._hub.notices.hear(notice):
             await self._hub.announce(notice)
 
     def _hear_notice(self, news: Mapping[str, Any]) -> None:
         notice = Notice.read(news["notice"])
-        self._heard.add(notice.id)
+        self._note(notice.id)
         if self._hub.notices.hear(notice):
             self._run(self._hub.announce(notice))
 
     def _hear_withdrawn(self, news: Mapping[str, Any]) -> None:
-        self._heard.add(news["notice"])
-        self._run(self._hub.withdraw(news["notice"]))
+        notice_id = str(news["notice"])
+        self._note(notice_id)
+        self._run(self._hub.withdraw(notice_id))
 
     async def _forget(self, ids: list[str]) -> None:
         """Let nobody keep notices for a viewer that has left."""
@@ -199,3 +209,12 @@ class SharedBulletin(Bulletin):
     async def close(self) -> None:
         """Do nothing more."""
         await end(self._errands)
+
+
+def _read(kept: Mapping[str, bytes]) -> Iterator[tuple[str, Notice]]:
+    """Yield the notices of a table; what cannot be read may be of another version, and stays."""
+    for name, wire in kept.items():
+        try:
+            yield name, Notice.read(orjson.loads(wire))
+        except ValueError:
+            log.warning("notice '%s' cannot be read", name[:64])

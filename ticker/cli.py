@@ -144,7 +144,7 @@ def serve(
     if part is not None:
         from ticker.server import serve as run
 
-        run(_load(config, _silent), worker=part)  # the parent has warned
+        run(_of_worker(config or DEFAULT_CONFIG), worker=part)
         return
     loaded = _load(config, lambda words: log.warning("%s", words.partition("\n")[0]))
     count = workers or loaded.settings.server.workers
@@ -382,10 +382,6 @@ def _polled(settings: Settings, name: str) -> PollFeed:
     return feed
 
 
-def _silent(_: str) -> None:
-    """Say nothing."""
-
-
 def _say(words: str) -> None:
     err.print(words, markup=False)
 
@@ -398,6 +394,18 @@ def _load(config: Path | None, say: Callable[[str], None] = _say) -> Loaded:
     loaded = configfile.load(config or DEFAULT_CONFIG)
     for warning in loaded.warnings:
         say(str(warning))
+    return loaded
+
+
+def _of_worker(config: Path) -> Loaded:
+    """Load the config of a worker, of which the parent has warned.
+
+    The file may be another than the parent's by now, or away: then there is nothing to serve beside
+    the other workers, least of all the demo.
+    """
+    loaded = configfile.load(config)
+    if loaded.settings.bus is None:
+        raise TickerError(f"{config}: {NEEDED}")
     return loaded
 
 

@@ -220,8 +220,8 @@ class Cluster:
         """What every process says of itself, by id, as the last good beat had it."""
         known, cards = self._cards
         if known is not self.pulse and self.pulse is not None:
-            read = {member: orjson.loads(card) for member, card in self.pulse.members.items()}
-            cards = {member: card for member, card in read.items() if not card.get("gone")}
+            read = {member: _object(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in read.items() if card and "gone" not in card}
             self._cards = self.pulse, cards
         return cards
 
@@ -554,7 +554,7 @@ class Cluster:
         if self._term:
             return self._takes_nothing is not None
         card = self.pulse.members.get(self.pulse.poller) if self.pulse is not None else None
-        return card is not None and "stuck" in orjson.loads(card)
+        return card is not None and "stuck" in _object(card)
 
     # -- becoming the poller, and ceasing to be
 
@@ -770,14 +770,16 @@ class Cluster:
             self.on_look()
 
     def _hear(self, data: bytes) -> None:
-        news = orjson.loads(data)
-        handler = self._handlers.get(news.get("kind", ""))
+        news = _object(data)
+        if not news:
+            log.warning("news that cannot be read: %.100r", data)
+        handler = self._handlers.get(str(news.get("kind")))
         if handler is None:
             return
         try:
             handler(news)
         except Exception:  # news from a defect elsewhere must not make this process deaf
-            log.exception("news '%s' cannot be taken", news.get("kind"))
+            log.exception("news '%s' cannot be taken", news["kind"])
 
     def reread(self) -> None:
         """Look anew which boards are read: there are others now."""
@@ -817,6 +819,15 @@ class Cluster:
 
 async def _prepared() -> None:
     """Do nothing."""
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """Return what another process says; nothing where that is not as we would say it."""
+    try:
+        said = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        said = None
+    return said if isinstance(said, dict) else {}
 
 
 def _place(live: LiveBoard) -> Position:

@@ -45,12 +45,14 @@ class Members:
         """Return how many viewers the others have by board, as they said last."""
         found: Counter[str] = Counter()
         for card in self._others().values():
-            found.update(card.get("viewers", {}))
+            viewers = card.get("viewers")
+            if isinstance(viewers, dict):
+                found.update({board: _number(count) for board, count in viewers.items()})
         return found
 
     def connected(self) -> int:
         """Return how many viewers the others have, as they said last."""
-        return sum(card.get("connected", 0) for card in self._others().values())
+        return sum(_number(card.get("connected")) for card in self._others().values())
 
     def differing(self, what: str) -> list[str]:
         """Return the ids of those that have another config or version than this process."""
@@ -78,7 +80,8 @@ class Members:
             "viewers": card.get("connected"),
             "same_config": not self._differs(card, CONFIG),
             "same_version": not self._differs(card, VERSION),
-            "up": max(0, card.get("now", 0) - card.get("started", 0)),  # both of its own clock
+            # both of its own clock
+            "up": max(0, _number(card.get("now")) - _number(card.get("started"))),
         }
 
     def _others(self) -> dict[str, Mapping[str, Any]]:
@@ -132,3 +135,8 @@ class Members:
                 return
             self._asked, self._served = asked, frozenset(answers.by[poller])
         cluster.unserved = {name: UNSERVED for name in self._boards if name not in self._served}
+
+
+def _number(said: object) -> int:
+    """Return a number of a card; 0 where there is none."""
+    return said if isinstance(said, int) else 0

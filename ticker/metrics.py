@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import accumulate
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCollector
@@ -28,7 +29,7 @@ from ticker.cluster import Cluster
 from ticker.health import Health
 from ticker.hub import LOST
 from ticker.live import LiveBoard
-from ticker.members import Members
+from ticker.members import CONFIG, VERSION, Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
 from ticker.siblings import Siblings
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """Samples written before the loop turns: a few milliseconds."""
+
+FRESH_SECONDS = 1.0
+"""For so long what all workers told is told again: each that asks would have all of them work."""
 
 Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 GAUGE, COUNTER = GaugeMetricFamily, CounterMetricFamily
@@ -103,6 +107,12 @@ BOARDS: tuple[tuple[Family, str, str, Callable[[LiveBoard], float]], ...] = (
 
 BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
     (GAUGE, "ticker_bus_up", "1 while the bus answers.", lambda c: c.answers),
+    (
+        GAUGE,
+        "ticker_bus_followed",
+        "1 while this process follows the bus.",
+        lambda c: c.why is None,
+    ),
     (GAUGE, "ticker_bus_poller", "1 in the process that reads the feeds.", lambda c: c.leads),
     (
         COUNTER,
@@ -156,6 +166,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._writing = asyncio.Lock()
+        self._told: dict[str, tuple[float, bytes]] = {}  # of all workers: when, by content type
         self.siblings: Siblings | None = None
         """The other workers behind the same port, whose metrics are told, too."""
 
@@ -173,12 +184,18 @@ class Metrics(Collector):
         encode, content_type = _encoder(accept)
         written = bytearray()
         async with self._writing:
+            at, body = self._told.get(content_type, (float("-inf"), b""))
+            if monotonic() - at < FRESH_SECONDS:
+                return body, content_type
             all_workers = None if self.siblings is None else await self.siblings.families()
             for metric in all_workers or self.families():
                 for start in range(0, max(1, len(metric.samples)), AT_ONCE):
                     written += _lines(encode, metric, start)
                     await asyncio.sleep(0)
-        return bytes(written + encode(_Only())), content_type
+            written += encode(_Only())
+            if all_workers is not None:
+                self._told[content_type] = monotonic(), bytes(written)
+        return bytes(written), content_type
 
     def collect(self) -> Iterator[Metric]:
         """Yield each family of metrics, made at the moment it is asked for."""
@@ -186,11 +203,9 @@ class Metrics(Collector):
         yield from self._boards()
         yield from self._viewers()
         yield from self._traffic()
-        if self._ticker.cluster is not None:
-            yield from self._bus(self._ticker.cluster)
-        yield from self._process()
         if self._ticker.cluster is not None and self._ticker.members is not None:
             yield from _bus(self._ticker.cluster, self._ticker.members)
+        yield from self._process()
 
     def _feeds(self) -> Iterator[Metric]:
         """Tell of the feeds that are read here now: they may come and go while this is written."""
@@ -280,23 +295,6 @@ class Metrics(Collector):
             traffic.lags,
         )
 
-    def _bus(self, cluster: Cluster) -> Iterator[Metric]:
-        """Tell of this process among others."""
-        counts = cluster.counts
-        for kind, name, words, value in BUS:
-            yield kind(name, words, value(cluster))
-        entries = {"published": counts.published, "read": counts.read}
-        words = "Entries that went over the bus; the poller reads its own, too."
-        yield _by("way", COUNTER, "ticker_bus_entries_total", words, entries)
-        sizes = {"published": counts.published_bytes, "read": counts.read_bytes}
-        words = "Bytes of entries that went over the bus."
-        yield _by("way", COUNTER, "ticker_bus_bytes_total", words, sizes)
-        refused = {name: getattr(counts, name) for name in ("fenced", "elsewhere", "failed")}
-        words = "Entries that were not published, by why."
-        yield _by("why", COUNTER, "ticker_bus_refused_total", words, refused)
-        words = "From asking the bus to take an entry until it had answered."
-        yield _histogram("ticker_bus_publish_seconds", words, counts.lags)
-
     def _process(self) -> Iterator[Metric]:
         ticker, reloads = self._ticker, self._ticker.reloads
         lag = {QUANTILES[name]: seconds for name, seconds in ticker.lag.quantiles().items()}
@@ -321,13 +319,25 @@ class Metrics(Collector):
 
 
 def _bus(cluster: Cluster, members: Members) -> Iterator[Metric]:
-    """Tell of the processes that serve the same boards."""
-    words = "1 while this process follows the bus."
-    yield GAUGE("ticker_bus_followed", words, cluster.why is None)
+    """Tell of this process among others that serve the same boards."""
+    counts = cluster.counts
+    for kind, name, words, value in BUS:
+        yield kind(name, words, value(cluster))
+    entries = {"published": counts.published, "read": counts.read}
+    words = "Entries that went over the bus; the poller reads its own, too."
+    yield _by("way", COUNTER, "ticker_bus_entries_total", words, entries)
+    sizes = {"published": counts.published_bytes, "read": counts.read_bytes}
+    words = "Bytes of entries that went over the bus."
+    yield _by("way", COUNTER, "ticker_bus_bytes_total", words, sizes)
+    refused = {name: getattr(counts, name) for name in ("fenced", "elsewhere", "failed")}
+    words = "Entries that were not published, by why."
+    yield _by("why", COUNTER, "ticker_bus_refused_total", words, refused)
+    words = "From asking the bus to take an entry until it had answered."
+    yield _histogram("ticker_bus_publish_seconds", words, counts.lags)
     words = "Other processes that have another config."
-    yield GAUGE("ticker_bus_config_differs", words, len(members.differing("config")))
+    yield GAUGE("ticker_bus_config_differs", words, len(members.differing(CONFIG)))
     words = "Other processes that run another version of the program."
-    yield GAUGE("ticker_bus_version_differs", words, len(members.differing("version")))
+    yield GAUGE("ticker_bus_version_differs", words, len(members.differing(VERSION)))
 
 
 def _family(

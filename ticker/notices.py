@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ticker import protocol
 from ticker.frame import Frame
 
 NOTICES_MAX = 20
 """Notices at once: more than that nobody reads."""
+
+HEARD_MAX = 2 * NOTICES_MAX
+"""Notices of other processes at once: by their clocks some may be over that hold by ours."""
+
+Level = Literal["info", "warning"]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+_Time = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class _Told(BaseModel):
+    """A notice as another process tells it; what else it may say is not for this version."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: _Name
+    text: Words
+    level: Level
+    at: _Time
+    until: _Time
+    board: _Name | None = None
+    viewer: _Name | None = None
 
 
 @dataclass(slots=True)
@@ -46,8 +71,8 @@ class Notice:
 
     @classmethod
     def read(cls, wire: Mapping[str, Any]) -> Notice:
-        """Return what ``wire`` has told."""
-        return cls(**wire)
+        """Return what ``wire`` has told. Raises ValueError when that is no notice."""
+        return cls(**_Told.model_validate(wire).model_dump())
 
 
 class TooManyNotices(Exception):
@@ -79,10 +104,11 @@ class Notices:
         return self._notices.get(notice_id)
 
     def hear(self, notice: Notice) -> bool:
-        """Take a notice that another process judged; return whether it is new here."""
-        new = notice.id not in self._notices
-        self._notices.setdefault(notice.id, notice)
-        return new
+        """Take a notice that another process judged; return whether it is told here from now on."""
+        if notice.id in self._notices or len(self._notices) >= HEARD_MAX:
+            return False
+        self._notices[notice.id] = notice
+        return True
 
     def withdraw(self, notice_id: str) -> bool:
         """Take a notice back; return whether there was one."""

@@ -14,13 +14,16 @@ from ticker.hub import Hub
 from ticker.questions import Questions
 from ticker.viewer import Viewer
 
+LONGEST_ID = 64
+"""No viewer's id is longer."""
+
 
 class NotAllAnswered(TickerError):
     """A viewer was not found, and some processes did not answer: it may be at one of them."""
 
     def __init__(self, viewer: str, silent: list[str]) -> None:
         super().__init__(
-            f"no viewer '{viewer[:64]}' where it could be asked; no answer of {', '.join(silent)}"
+            f"no viewer '{viewer}' where it could be asked; no answer of {', '.join(silent)}"
         )
 
 
@@ -63,6 +66,8 @@ class People:
         return await self._anywhere("remove viewer", viewer)
 
     async def _anywhere(self, kind: str, viewer: str) -> bool:
+        if len(viewer) > LONGEST_ID:
+            return False  # nobody need be asked
         if self._hub.find(viewer) is not None:
             answers = await self._questions.ask(kind, of=self._questions.own, viewer=viewer)
         else:

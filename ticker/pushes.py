@@ -142,18 +142,19 @@ class SharedPushes(Pushes):
         poller, body = cluster.poller, secrets.token_hex(8)
         if not poller:
             raise _later("no process reads the feeds")
+        lasts = settings.every + BODY_SECONDS
         try:
-            lasts = settings.every + BODY_SECONDS
             await cluster.bus.put(_body(body), {"content": content}, lasts)
-            answers = await self._questions.ask(
-                "push", of=poller, patience=TAKE_SECONDS, body=body, **about
-            )
-        except BusError as error:
-            raise _later(f"the bus: {error}") from None
-        said: dict[str, Any] | None = answers.by.get(poller)
-        if said is None or "refused" in said:
-            with suppress(BusError):
+            return await self._asked_to_take(poller, {**about, "body": body})
+        except (BusError, Refused) as error:
+            with suppress(BusError):  # it may be there although nobody said so
                 await cluster.bus.put(_body(body), {"content": None})
+            raise error if isinstance(error, Refused) else _later(f"the bus: {error}") from None
+
+    async def _asked_to_take(self, poller: str, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the process that reads the feeds says to a body. Raises Refused."""
+        answers = await self._questions.ask("push", of=poller, patience=TAKE_SECONDS, **about)
+        said: dict[str, Any] | None = answers.by.get(poller)
         if said is None:
             raise _later("the process that reads the feeds does not answer")
         if "refused" in said:
@@ -177,9 +178,8 @@ class SharedPushes(Pushes):
             raise _later("another process reads the feeds by now")
         if self._recovering is not None:
             await asyncio.wait([self._recovering])
-        async with self._turns[
-            name
-        ]:  # the order in which they count is that in which they are kept
+        self._feed(name)  # of others there are no turns
+        async with self._turns[name]:  # they count in the order in which they are kept
             feed = self._feed(name)
             found = await cluster.bus.get(_body(about["body"]))
             if "content" not in found:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,11 +132,12 @@ class SharedQuestions(Questions):
         finally:
             del self._asked[question]
         try:
-            found = await cluster.bus.get(_table(question)) if asked.heard else {}
-        except BusError as error:
+            async with asyncio.timeout(patience):
+                found = await cluster.bus.get(_table(question)) if asked.heard else {}
+        except (BusError, TimeoutError) as error:
             log.debug("answers to '%s' cannot be read: %s", kind, error)
             found = {}
-        return {member: orjson.loads(said) for member, said in sorted(found.items())}
+        return dict(_read(kind, found))
 
     def _hear_question(self, news: Mapping[str, Any]) -> None:
         of = news["of"]
@@ -171,6 +172,15 @@ class SharedQuestions(Questions):
     async def close(self) -> None:
         """Answer no more."""
         await end(self._answering)
+
+
+def _read(kind: str, found: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield each answer with its process; who says what cannot be read has not answered."""
+    for member, said in sorted(found.items()):
+        try:
+            yield member, orjson.loads(said)
+        except orjson.JSONDecodeError:
+            log.warning("process %s: its answer to '%s' cannot be read", member, kind)
 
 
 def _table(question: str) -> str:

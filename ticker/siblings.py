@@ -104,7 +104,7 @@ class Siblings:
                     return [_family(line) async for line in _lines(reader)]
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, EOFError, ValueError) as error:
+        except (OSError, TimeoutError, EOFError, TypeError, ValueError) as error:
             log.warning("worker %d does not tell its metrics: %s", number, error or "no answer")
             return None
 

@@ -15,6 +15,8 @@ from ticker.scalars import Duration, Integer, Text
 POSTGRES = ("postgresql", "postgres")
 """The first word of a URL of PostgreSQL; all others are Redis's."""
 
+IN_PASSWORDS = "; in a password # is written as %23, / as %2F, ? as %3F and @ as %40"
+
 LONGEST_SCHEMA = 63
 """Characters of a name in PostgreSQL; what comes after them it forgets."""
 
@@ -31,8 +33,7 @@ NEEDED = (
 
 def _url(value: str) -> str:
     if _is_postgres(value):
-        if "#" in address(value):
-            raise rule("expected no # in it; in a password it is written as %23")
+        _check_login(address(value))
         if find_spec("asyncpg") is None:
             raise rule("needs a library: pip install asyncpg")
         return value
@@ -41,6 +42,16 @@ def _url(value: str) -> str:
     except ValueError as error:
         raise rule(str(error)) from None
     return value
+
+
+def _check_login(url: str) -> None:
+    """Raise the rule where a part of a password would be taken for something else, and be shown."""
+    parts = urlsplit(url)
+    pairs = parts.query.split("&") if parts.query else ()
+    if "#" in url or "@" in parts.path or parts.netloc.count("@") > 1:
+        raise rule(f"expected no # in it, and no @ but one before the host{IN_PASSWORDS}")
+    if not all("=" in pair for pair in pairs):
+        raise rule(f"expected NAME=VALUE behind the ?{IN_PASSWORDS}")
 
 
 class Bus(Strict):
