@@ -12,13 +12,16 @@ INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
 
-LONG := tests/web/test_kiosk.py tests/web/test_embeds.py tests/web/test_live_operations.py \
-	tests/test_deploy.py tests/test_deploy_cluster.py tests/test_proxies.py
+LONG := $(addprefix tests/,web/test_kiosk.py web/test_embeds.py web/test_live_operations.py \
+	web/test_drawer.py web/test_dialogs.py web/test_calm.py web/test_operations.py \
+	test_deploy.py test_deploy_cluster.py test_proxies.py test_package.py test_openapi.py \
+	test_workers.py test_bus_ill.py test_postgres.py test_feed_faults.py)
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(LONG:%=--ignore=%)
 
-# those that wait for long, too: walls, frames, operations in the browser, and deploy/ in real tools
+# those that wait for long, too: walls, frames, dialogs and operations in the browser, deploy/ in real
+# tools, workers, an ill bus
 test-all: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 

@@ -48,6 +48,8 @@ class IllLink:
         self.no_loads = False
         """Boards cannot be read as a whole."""
         self.loads = 0
+        self.late = 0.0
+        """By so many seconds the answers to beats come later."""
         self.steps: list[tuple[str, Step]] = []
 
     def _check(self) -> None:
@@ -57,7 +59,9 @@ class IllLink:
     async def beat(self, beat: Beat) -> Pulse:
         """Beat."""
         self._check()
-        return await self.bus.beat(beat)
+        pulse = await self.bus.beat(beat)
+        await asyncio.sleep(self.late)
+        return pulse
 
     async def resign(self, term: str) -> None:
         """Resign."""

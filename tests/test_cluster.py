@@ -393,6 +393,22 @@ async def test_beats_that_fail_come_ever_later_and_never_in_step() -> None:
     assert len(pauses) > 50
 
 
+async def test_a_lease_that_was_over_before_it_was_heard_of_is_nobodys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is given back, and another process polls without a word of the one that was late."""
+    bus = ForgetfulBus()
+    async with processes(bus) as (poller, other):
+        other.link.late = 1.2
+        poller.stop()
+        terms = bus._terms
+        await soon(lambda: bus._terms > terms + 1)  # it has taken it, and was late, and again
+        assert "reads the feeds no more" not in caplog.text
+        assert other.cluster.counts.terms == 0
+        other.link.late = 0.0
+        await soon(lambda: other.cluster.leads)
+
+
 async def test_a_viewer_ahead_of_a_process_is_told_nothing_until_that_is_there() -> None:
     """It comes from a process that was quicker: a snapshot would lead it back."""
     bus = ForgetfulBus()

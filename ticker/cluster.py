@@ -484,6 +484,9 @@ class Cluster:
             if self._term:
                 self._step_down(f"{pulse.poller or 'nobody'} is the poller")
             return
+        if now - began >= self.settings.lease:
+            self._dropped = pulse.term  # it was over before the answer came
+            return
         self._until = began + self.settings.lease
         remembers = pulse.memory == self._memory and beat.settled in ("", pulse.settled)
         if pulse.term == self._term and (self._settling_now or remembers):
