@@ -84,6 +84,7 @@ class Board:
         self._tombstones: deque[tuple[str, int, float]] = deque()
         self._tombstone_limit = tombstone_limit
         self._horizon = 0  # whoever is older cannot be told what was removed
+        self._blind: dict[str, int] = {}  # removed rows whose fields we never knew, and when
         self.provided: Mapping[str, Container[str]] = {}
         """The fields that each feed can fill, where another process may go on; then there are
         claims of all rows of which what is published does not tell who says what."""
@@ -176,6 +177,8 @@ class Board:
                 if old is not None:
                     self._bury(symbol, seq, now)
                 continue
+            if old is None and symbol in self._blind:  # what it had, nobody here can clear
+                self._horizon = max(self._horizon, self._blind.pop(symbol))
             row = change if old is None else {**old, **change}
             if None in change.values():  # what is published has none: few to look through
                 row = {field: value for field, value in row.items() if value is not None}
@@ -206,29 +209,25 @@ class Board:
         self._stamps = {s: dict.fromkeys(row, start) for s, row in self._rows.items()}
         self._changed = dict.fromkeys(self._rows, start)
         self._tombstones.clear()
-        seen = dict.fromkeys(f for d in diffs for row in d.rows.values() for f in row or ())
-        seen |= dict.fromkeys(field for row in self._rows.values() for field in row)
+        self._blind.clear()
         for known in diffs:
             if known.seq > whole.seq:
                 self.advance(known.rows, now) if known.rows else self.renew()
             elif not known.rows:  # only a snapshot leads there, see renew
                 self._horizon = known.seq
             else:
-                self._recall(known, seen, now)
+                self._recall(known, now)
         for source in self._sources.values():
             self._dirty.update(dict.fromkeys(source.rows))
 
-    def _recall(self, known: Diff, seen: Iterable[str], now: float) -> None:
-        """Take note of what changed at a seq that is behind us.
-
-        A row that has gone since may have had any field ever ``seen``: if it comes back, all are
-        cleared.
-        """
+    def _recall(self, known: Diff, now: float) -> None:
+        """Take note of what changed at a seq that is behind us."""
         for symbol, change in known.rows.items():
-            if change is None:
-                self._stamps[symbol] = dict.fromkeys(seen, known.seq)
-                self._tombstones.append((symbol, known.seq, now))
             self._stamp(symbol, change or (), known.seq)
+            self._blind.pop(symbol, None)
+            if change is None:
+                self._tombstones.append((symbol, known.seq, now))
+                self._blind[symbol] = known.seq
 
     def inherit(
         self, feeds: Mapping[str, tuple[Container[str], Quality]], claims: Claims | None = None
@@ -371,6 +370,7 @@ class Board:
             self._tombstones.popleft()
             if symbol not in self._rows and self._changed.get(symbol) == seq:
                 del self._stamps[symbol], self._changed[symbol]
+                self._blind.pop(symbol, None)
                 self._horizon = max(self._horizon, seq)
 
 

@@ -133,8 +133,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """Close at the server's end; who has been sent a close already is cut off in time."""
-        if not self.close_sent:  # otherwise uvicorn would wait for a peer that does not read
+        if self.close_sent:  # uvicorn would wait for a peer that does not read
+            return
+        try:
             super().shutdown()
+        except InvalidState:  # the peer is closing already
+            self.transport.close()
 
     def forget_request(self) -> None:
         """Let go of the upgrade's headers, the larger part of what a quiet connection holds."""
