@@ -177,6 +177,11 @@ class Member:
         """Send a signal."""
         self.process.send_signal(number)
 
+    def end(self) -> None:
+        """End it in an orderly way."""
+        self.signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, self.said
+
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()

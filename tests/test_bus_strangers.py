@@ -52,7 +52,7 @@ async def test_news_that_cannot_be_read_make_nobody_deaf(caplog: pytest.LogCaptu
     bus = ForgetfulBus()
     async with in_process(bus) as (_, other):
         heard: list[Mapping[str, Any]] = []
-        other.cluster.on("good", heard.append)
+        other.cluster.following.on("good", heard.append)
         reloads = other.cluster.counts.reloads
         for news in (
             b"",
@@ -184,7 +184,7 @@ def test_a_notice_that_was_refused_does_not_come_later(bus: Redis) -> None:
     with processes(config(bus)) as (one,):
         with puts(one, lost):
             assert asked(one, "POST", "/api/notices", {"text": "Hello."}).status_code == 503
-        one.call(process(one).on_missed)
+        one.call(process(one).following.on_missed)
         posted(one, "Once.")
         until(lambda: notices(one) == ["Once."])
         assert [n for n in bus.tell("HKEYS", "{ticker}:table:notices") if n] == [

@@ -146,7 +146,7 @@ class Process:
 
     def start(self) -> None:
         """Begin to beat, follow and publish."""
-        forever = [self.cluster.beat_forever(), self.cluster.follow_forever()]
+        forever = [self.cluster.beat_forever(), self.cluster.following.forever()]
         forever += [self.producer.publish_forever(self.live)]
         self.tasks = [asyncio.create_task(coroutine) for coroutine in forever]
 
@@ -491,11 +491,11 @@ async def test_a_process_does_not_wait_for_what_the_bus_has_no_more() -> None:
         other.cluster.reread()
         poller.say(2)
         await soon(lambda: poller.last == 2)
-        await soon(lambda: other.cluster._behind.get("b", (None,))[0] == poller.place)
+        await soon(lambda: other.cluster.following._behind.get("b", (None,))[0] == poller.place)
         await poller.cluster._begin(poller.live, anew=True)
         other.link.swallows = other.link.no_loads = False
         await soon(lambda: other.place == poller.place)
-        await soon(lambda: not other.cluster.behind)
+        await soon(lambda: not other.cluster.following.behind)
 
 
 async def test_processes_are_heard_of_however_long_the_lease_is(
@@ -530,7 +530,7 @@ async def test_a_board_that_began_a_new_epoch_is_not_led_back_by_an_older_answer
 
         poller.link.load = late  # type: ignore[method-assign]
         poller.hub.restart = lambda live: begun.append(live.epoch)  # type: ignore[method-assign]
-        poller.cluster._reload("b")
+        poller.cluster.following.reload("b")
         await asked.wait()
         await poller.cluster._begin(poller.live, anew=True)
         answered.set()

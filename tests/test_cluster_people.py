@@ -207,13 +207,13 @@ def test_news_that_were_missed_are_made_up_for(bus: Redis) -> None:
         until(lambda: notices(two) == ["Before."])
 
         async def deaf() -> None:
-            process(two)._hear = lambda _: None
+            process(two).following._hear = lambda _: None
 
         asyncio.run_coroutine_threadsafe(deaf(), two.loop).result(PATIENCE)
         asked(one, "DELETE", f"/api/notices/{gone['id']}")
         posted(one, "Meanwhile.")
         assert notices(two) == ["Before."]
-        two.call(process(two).on_missed)
+        two.call(process(two).following.on_missed)
         until(lambda: notices(two) == ["Meanwhile."])
 
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"channel", "bus"},
     {"health", "hub", "lag", "pace"},
     {"access", "headers"},
-    {"producer", "schedule", "websocket", "events", "cluster", "keep"}
+    {"producer", "schedule", "websocket", "events", "cluster", "following", "keep", "store"}
     | {"questions", "bulletin", "people", "members", "reports", "pushes"},
     {"page", "bundle", "metrics", "notify", "siblings", "worker"},
     {"app", "api", "admin", "reload", "runtime"},

@@ -28,7 +28,7 @@ def create_app(loaded: Loaded) -> FastAPI:
     ``app.state.reloader`` follows the file that the config is from, if it is from one.
     """
     settings = loaded.settings
-    ticker = Ticker(settings)
+    ticker = Ticker(settings, loaded.store)
     reloader = Reloader(ticker, loaded)
 
     @contextlib.asynccontextmanager

@@ -68,9 +68,9 @@ class SharedBulletin(Bulletin):
         self._memory: str | None = None  # the bus's, when the table was last read
         self._marked = False  # whether the table had its mark then
         self._errands: set[asyncio.Task[object]] = set()
-        cluster.on("notice", self._hear_notice)
-        cluster.on("withdrawn", self._hear_withdrawn)
-        cluster.on_missed = self._stale.set
+        cluster.following.on("notice", self._hear_notice)
+        cluster.following.on("withdrawn", self._hear_withdrawn)
+        cluster.following.on_missed = self._stale.set
         hub.on_forgotten = lambda ids: self._run(self._forget(ids))
 
     async def post(self, notice: Notice) -> None:

@@ -18,6 +18,10 @@ GOES_ON = {*FeedBase.model_fields, "tokens"}
 """Keys of a feed that do not say what is read: with others of these it goes on."""
 
 
+ONCE = ("bus", "store")
+"""Keys beside `server` that count only after a restart."""
+
+
 class Change(StrEnum):
     """What becomes of a feed, a board or a key."""
 
@@ -57,8 +61,8 @@ class Changes:
     @property
     def pending(self) -> list[str]:
         """The keys that count only after a restart."""
-        bus = ["bus"] if "bus" in self.keys else []
-        return [f"server.{key}" for key in self.keys.get("server", ()) if key in RESTART] + bus
+        server = [f"server.{key}" for key in self.keys.get("server", ()) if key in RESTART]
+        return server + [key for key in ONCE if key in self.keys]
 
 
 def compare(old: Settings, new: Settings) -> Changes:
@@ -67,8 +71,7 @@ def compare(old: Settings, new: Settings) -> Changes:
     for where in ("server", "access"):
         if keys := _keys(getattr(old, where), getattr(new, where)):
             changes.keys[where] = keys
-    if old.bus != new.bus:
-        changes.keys["bus"] = []
+    changes.keys.update(_once(old, new))
     _compare_feeds(old, new, changes)
     _compare_boards(old, new, changes)
     return changes
@@ -77,14 +80,19 @@ def compare(old: Settings, new: Settings) -> Changes:
 def pending(running: Settings, new: Settings) -> list[str]:
     """Return the keys of ``new`` that count only after a restart."""
     keys = {"server": _keys(running.server, new.server)}
-    return Changes(keys=keys if running.bus == new.bus else {**keys, "bus": []}).pending
+    return Changes(keys=keys | _once(running, new)).pending
 
 
 def without_restart(running: Settings, new: Settings) -> Settings:
     """Return ``new`` with the keys that count only after a restart as they are in ``running``."""
     kept = {key: getattr(running.server, key) for key in RESTART}
     server = new.server.model_copy(update=kept)
-    return new.model_copy(update={"server": server, "bus": running.bus})
+    once = {key: getattr(running, key) for key in ONCE}
+    return new.model_copy(update={"server": server, **once})
+
+
+def _once(old: Settings, new: Settings) -> dict[str, list[str]]:
+    return {key: [] for key in ONCE if getattr(old, key) != getattr(new, key)}
 
 
 FINGERPRINT_BYTES = 3

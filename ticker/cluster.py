@@ -13,16 +13,14 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic, time
 from typing import Any
 
 import orjson
 
-from ticker import keep
 from ticker.bus import (
     MEMBER_SECONDS,
-    NEWS,
     Beat,
     Bus,
     BusError,
@@ -31,96 +29,39 @@ from ticker.bus import (
     Position,
     Pulse,
     Step,
-    Stored,
     Untaken,
 )
 from ticker.config import Bus as Settings
-from ticker.entry import Entry
+from ticker.entry import Backlog, Entry
+from ticker.fields import is_number
+from ticker.following import RETRY_SECONDS, Following, nothing, place, read
 from ticker.hub import Hub
 from ticker.live import LiveBoard
 from ticker.tasks import end
-from ticker.traffic import Lags
+from ticker.traffic import BusTraffic
 
 log = logging.getLogger(__name__)
 
 BEATS = 4
 """Beats per lease, or while a member is not yet forgotten, if that is shorter."""
 
-READ_SECONDS = 1.0
-"""How long a read waits for entries before it is asked again."""
-
-RETRY_SECONDS = (0.05, 2.0)
-"""Shortest and longest wait after the bus could not be read; random in between, ever longer."""
-
-SILENT_SECONDS = 1.0
-"""Entries that the bus has and that did not come for so long are fetched over another link."""
-
-SPREAD_SECONDS = 0.5
-"""Boards that every process has to read anew are read at random times within so long."""
-
 CERTAIN_SECONDS = 0.02
 """How often it is looked whether a lease that is in question is held."""
-
-MISSED_SECONDS = 3.0
-"""Between two readings; after more than this news may have been missed, however many are kept."""
-
-CLOCKS_SECONDS = 2.0
-"""Clocks that seem to differ by less may agree: what a beat tells is not of this moment."""
 
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
+CLOCKS_SECONDS = 2.0
+"""Clocks that seem to differ by less may agree: what a beat tells is not of this moment."""
+
 DECLINED_SECONDS = 60.0
 """Longest time for which a process that could not become the poller does not want to."""
-
-STATE_BYTES = 64_000
-"""A state is kept anew when entries of more than this, and of more than it, came after it."""
 
 SILENCE = "bus: it does not answer as it should"
 NO_POLLER = "bus: no process reads the feeds"
 NOTHING_TAKEN = "bus: it takes no changes"
 NOTHING_COMES = "bus: changes do not come"
 """What viewers are told; what exactly is wrong is for the log and `/readyz`, not for everybody."""
-
-Heard = Callable[[Mapping[str, Any]], None]
-Found = Mapping[str, Sequence[tuple[str, bytes]]]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What went over the bus: plain numbers, read when somebody asks for the metrics."""
-
-    terms: int = 0
-    """How often this process became the poller."""
-    published: int = 0
-    """Entries that the bus took."""
-    published_bytes: int = 0
-    read: int = 0
-    """Entries that came over the bus, to the poller its own too."""
-    read_bytes: int = 0
-    fenced: int = 0
-    """Entries refused because another process is the poller."""
-    elsewhere: int = 0
-    """Entries refused because the board is not where they lead on from."""
-    failed: int = 0
-    """Entries that the bus could not be asked to take."""
-    reloads: int = 0
-    """Boards that were read as a whole."""
-    lags: Lags = field(default_factory=Lags)
-    """How long publishing took, until the bus had answered."""
-
-
-@dataclass(slots=True)
-class _Since:
-    """How much was published of a board since its state was kept."""
-
-    entries: int = 0
-    size: int = 0
-    state: int = 0
-
-    def is_much(self, kept: int) -> bool:
-        """Whether it is time to keep the state again, of ``kept`` entries at most."""
-        return self.entries >= kept // 2 or self.size > max(STATE_BYTES, self.state)
 
 
 class Cluster:
@@ -142,19 +83,17 @@ class Cluster:
         """What the last good beat learned."""
         self.prepare: Callable[[], Awaitable[None]] = _prepared
         """Called before this process becomes the poller: boards are where the bus is."""
-        self.on_lead: Callable[[], None] = _nothing
+        self.on_lead: Callable[[], None] = nothing
         """Called when this process becomes the poller."""
-        self.on_refill: Callable[[], None] = _nothing
+        self.on_refill: Callable[[], None] = nothing
         """Called when the bus has forgotten what this process, the poller, had told it."""
-        self.on_forget: Callable[[Sequence[str]], None] = _nothing
+        self.on_forget: Callable[[Sequence[str]], None] = nothing
         """Called with boards that the bus had, and that are no more."""
-        self.on_follow: Callable[[], None] = _nothing
+        self.on_follow: Callable[[], None] = nothing
         """Called when it is the poller no more."""
-        self.on_look: Callable[[], None] = _nothing
-        """Called when a board looks otherwise than before, because the poller says so."""
-        self.on_missed: Callable[[], None] = _nothing
-        """Called when news may have been missed, and before the first are heard."""
-        self.counts = Counts()
+        self.counts = BusTraffic()
+        self.following = Following(bus, boards, hub, self.counts)
+        """What this process, as any other, takes from the bus."""
         self.ahead = 0.0
         """By how many seconds the clock of the poller is ahead of ours, or was of the one before;
         0 where they may agree, or where that is not known."""
@@ -171,26 +110,17 @@ class Cluster:
         self._hurry = asyncio.Event()  # set where the next beat should not wait
         self._settling: asyncio.Task[None] | None = None
         self._goes_on = False  # whether it was the poller before, too
-        self._begun: dict[str, _Since] = {}  # boards settled in this term
+        self._begun: dict[str, Backlog] = {}  # boards settled in this term
         self._unsure: set[str] = set()  # boards of which the bus may have taken another entry
         self._refused: str | None = None  # why the bus takes nothing
         self._refused_since = self._refused_at = 0.0
-        self._cursors: dict[str, str] = {}
-        self._reading: asyncio.Task[Any] | None = None
         self._heard_at = monotonic()
         self._well_since: float | None = None
         self._trouble: str | None = "not connected yet"
         self._refusals = 0  # how often this process could not become the poller, in a row
         self._shy_until = 0.0  # until when it does not want to, of the monotonic clock
-        self._behind: dict[str, tuple[Position, float]] = {}  # where boards are to be, since when
-        self._fetched: dict[str, float] = {}  # when such a board was last read as a whole
         self._failures = 0  # beats in a row
-        self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
-        self._handlers: dict[str, Heard] = {}
-        hub.starting = True
-        self.reread()
-        self._read_at = monotonic()
         self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
     # -- what others ask
@@ -220,8 +150,8 @@ class Cluster:
         """What every process says of itself, by id, as the last good beat had it."""
         known, cards = self._cards
         if known is not self.pulse and self.pulse is not None:
-            read = {member: _object(card) for member, card in self.pulse.members.items()}
-            cards = {member: card for member, card in read.items() if card and "gone" not in card}
+            told = {member: read(card) for member, card in self.pulse.members.items()}
+            cards = {member: card for member, card in told.items() if card and "gone" not in card}
             self._cards = self.pulse, cards
         return cards
 
@@ -235,10 +165,9 @@ class Cluster:
         """Why this process does not follow the bus; None when it does."""
         if self._trouble is not None:
             return self._trouble
-        unread = [name for name in self._boards if name not in self._cursors]
-        if unread:
+        if unread := self.following.unread:
             return f"not yet read from the bus: {', '.join(unread)}"
-        if late := self._late(monotonic()):
+        if late := self.following.late(monotonic(), self._patience):
             return f"behind the bus: {', '.join(late)}"
         return self._takes_nothing
 
@@ -247,23 +176,9 @@ class Cluster:
         """Whether the bus answered when it was asked last."""
         return self._trouble is None
 
-    @property
-    def behind(self) -> float:
-        """For how many seconds a board has been behind the bus; 0 when none is."""
-        return max((monotonic() - since for _, since in self._behind.values()), default=0.0)
-
-    def on(self, kind: str, heard: Heard) -> None:
-        """Let ``heard`` have every news of a kind, also what this process says."""
-        self._handlers[kind] = heard
-
     async def say(self, kind: str, **about: Any) -> None:
         """Tell every process, this one too. Raises BusError."""
         await self.bus.say(orjson.dumps({"kind": kind, "from": self.id, **about}))
-
-    def _late(self, now: float) -> list[str]:
-        """Return the boards of which entries do not come, over no link."""
-        patience = max(2 * SILENT_SECONDS, DOUBT_LEASES * self.settings.lease)
-        return [name for name, (_, since) in self._behind.items() if now - since > patience]
 
     @property
     def _takes_nothing(self) -> str | None:
@@ -273,14 +188,19 @@ class Cluster:
             return None
         if now - self._refused_at > self._retried:
             return None  # what it did not take has become what it has
-        late = now - self._refused_since > DOUBT_LEASES * self.settings.lease
+        late = now - self._refused_since > self._patience
         return f"the bus takes no changes: {self._refused}" if late else None
+
+    @property
+    def _patience(self) -> float:
+        """For how many seconds a word of the bus, or of a poller, is waited for."""
+        return DOUBT_LEASES * self.settings.lease
 
     @property
     def _retried(self) -> float:
         """In how many seconds what the bus did not take has certainly been tried again."""
         longest = max((live.flush_interval for live in self._boards.values()), default=0.0)
-        return longest + 2 * DOUBT_LEASES * self.settings.lease
+        return longest + 2 * self._patience
 
     # -- what the poller publishes
 
@@ -291,10 +211,10 @@ class Cluster:
         try:
             if live.name not in self._begun:  # a board that came with a reload
                 await self._begin(live, anew=False)
-            since = self._begun.get(live.name) or _Since()
+            backlog = self._begun.get(live.name) or Backlog()
             data = entry.encode()
             state = None
-            if since.is_much(self.settings.kept):
+            if backlog.is_much(self.settings.kept):
                 state = live.state(live.epoch, live.seq)
             before, after = (Position(entry.epoch, seq) for seq in (entry.prev, entry.seq))
             asked = monotonic()
@@ -320,8 +240,8 @@ class Cluster:
         self.counts.published += 1
         self.counts.published_bytes += len(data)
         if state is not None:
-            since.entries, since.size, since.state = 0, 0, len(state)
-        since.entries, since.size = since.entries + 1, since.size + len(data)
+            backlog = self._begun[live.name] = Backlog(state=len(state))
+        backlog.add(1, len(data))
         live.take(entry)  # if its echo was not quicker
         return True
 
@@ -345,8 +265,9 @@ class Cluster:
             stored = await self.bus.load(live.name)
         except BusError:
             return  # it is asked again with the next entry
-        if stored.position is not None and stored.position.reaches(_place(live)):
-            self._adopt(live, stored)  # what we did not know of was ours: its answer was lost
+        if stored.position is not None and stored.position.reaches(place(live)):
+            # what we did not know of was ours: its answer was lost
+            self.following.adopt(live, stored)
             self._unsure.discard(live.name)
         elif self.leads and self.pulse is not None:
             log.warning("the bus has forgotten where board '%s' is", live.name)
@@ -354,7 +275,7 @@ class Cluster:
 
     async def _begin(self, live: LiveBoard, *, anew: bool) -> None:
         """Let the bus have a board as it is here; ``anew`` in another epoch."""
-        here = _place(live)
+        here = place(live)
         at = Position(secrets.token_hex(4), live.seq + 1) if anew else here
         if anew:  # before: who takes it may die of it
             why = "the bus may have forgotten some of the one before"
@@ -362,12 +283,12 @@ class Cluster:
         entry = Entry(live.name, at.epoch, at.seq, at.seq, live.at, feeds=live.feeds)
         state = live.state(at.epoch, at.seq)
         await self._step(Step(live.name, None, at, entry.encode(), state))
-        if anew and here == _place(live):
+        if anew and here == place(live):
             live.begin(at.epoch)
             self._hub.restart(live)
-        if at != _place(live):
+        if at != place(live):
             raise BusError(f"board '{live.name}' has moved meanwhile")
-        self._begun[live.name] = _Since(state=len(state))
+        self._begun[live.name] = Backlog(state=len(state))
 
     # -- beats
 
@@ -471,13 +392,12 @@ class Cluster:
         if before is not None and before.memory != pulse.memory:
             log.warning("the bus was restarted, emptied or replaced: it has another memory")
             self._well_since = now  # nothing is read anew: its poller tells what is another
-            self._cursors.pop(NEWS, None)
-            self.reread()
+            self.following.renew()
         if before is not None and (
             before.term != pulse.term or (before.settled and not pulse.settled)
         ):
-            self.on_missed()  # whatever led to it, perhaps that somebody has emptied the bus
-        self._compare(pulse, now)
+            self.following.on_missed()  # perhaps somebody has emptied the bus
+        self.following.compare(pulse, now)
         self._see_clock(pulse)
         self._no_poller_since = None if pulse.term else (self._no_poller_since or now)
         if pulse.poller != self.id or pulse.term == self._dropped:
@@ -504,28 +424,9 @@ class Cluster:
         if card is None or card == self._clock or pulse.poller == self.id:
             return
         self._clock = card
-        ahead = orjson.loads(card).get("now", 0) / 1000 - time()
+        now = read(card).get("now")
+        ahead = now / 1000 - time() if is_number(now) else 0.0
         self.ahead = ahead if abs(ahead) > CLOCKS_SECONDS else 0.0
-
-    def _compare(self, pulse: Pulse, now: float) -> None:
-        """Find boards of which the bus has entries that do not come."""
-        if pulse.settled != pulse.memory:
-            self._behind.clear()  # what it has may be older than what is here
-            return
-        for name, live in self._boards.items():
-            here = _place(live)
-            at = pulse.positions.get(name)
-            wanted, since = self._behind.pop(name, (None, now))
-            # it may be on another line by now, or have been forgotten: nothing leads there any more
-            if wanted is None or here.reaches(wanted) or at is None or not at.reaches(wanted):
-                wanted, since = at, now
-            if wanted is None or here.reaches(wanted):
-                continue
-            self._behind[name] = wanted, since
-            if now - max(since, self._fetched.get(name, 0.0)) > SILENT_SECONDS:
-                log.warning("board '%s': the bus is at %s, but nothing comes", name, wanted)
-                self._fetched[name] = now
-                self._reload(name, spread=True)
 
     def _failed(self, why: str) -> None:
         if not self._failures:
@@ -537,7 +438,7 @@ class Cluster:
 
     def _judge(self) -> None:
         """Say of every board whether it can be trusted."""
-        now, patience = monotonic(), DOUBT_LEASES * self.settings.lease
+        now, patience = monotonic(), self._patience
         why = None
         if now - self._heard_at > patience:
             why = SILENCE
@@ -545,7 +446,7 @@ class Cluster:
             why = NO_POLLER
         elif self._poller_is_stuck:
             why = NOTHING_TAKEN
-        late = self._late(now)
+        late = self.following.late(now, self._patience)
         for name, live in self._boards.items():
             nothing = NOTHING_COMES if name in late else None
             if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
@@ -557,7 +458,7 @@ class Cluster:
         if self._term:
             return self._takes_nothing is not None
         card = self.pulse.members.get(self.pulse.poller) if self.pulse is not None else None
-        return card is not None and "stuck" in _object(card)
+        return card is not None and "stuck" in read(card)
 
     # -- becoming the poller, and ceasing to be
 
@@ -621,11 +522,11 @@ class Cluster:
         self._step_down("the feeds could not be taken over")
 
     async def _settle_board(self, live: LiveBoard, *, forgets: bool, goes_on: bool) -> None:
-        stored, past = await self._load(live)
+        stored, past = await self.following.load(live)
         at, before = stored.position, live.seq
-        if not goes_on or (at is not None and at.reaches(_place(live))):
-            self._adopt(live, stored, past)
-        agrees = at == _place(live)
+        if not goes_on or (at is not None and at.reaches(place(live))):
+            self.following.adopt(live, stored, past)
+        agrees = at == place(live)
         if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
             forgets = live.name in self._unsure and live.seq == before
         else:
@@ -633,7 +534,7 @@ class Cluster:
         if agrees and not forgets:
             sizes = sum(map(len, stored.entries))
             state = len(stored.state or b"")
-            self._begun[live.name] = _Since(len(stored.entries), sizes, state)
+            self._begun[live.name] = Backlog(len(stored.entries), sizes, state)
             return
         anew = forgets and (at is not None or live.seq > 0)
         await self._begin(live, anew=anew)
@@ -650,158 +551,15 @@ class Cluster:
         if led:
             log.warning("this process reads the feeds no more: %s", why)
             self.on_follow()
-        self._reload(*self._cursors)  # the status of feeds was ours
+        self.following.reload()  # the status of feeds was ours
 
-    # -- following
-
-    async def follow_forever(self) -> None:
-        """Take what comes over the bus, until cancelled."""
-        shortest, longest = RETRY_SECONDS
-        wait = shortest
-        while True:
-            try:
-                await self._follow()
-                wait = shortest
-            except BusError as error:
-                log.debug("the bus cannot be read: %s", error)
-                await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - no secret
-                wait = min(2 * wait, longest)
-            except Exception:  # a defect must not make this process deaf for good
-                log.exception("the bus: reading failed")
-                self._reload(*self._cursors)
-                await asyncio.sleep(longest)
-
-    async def _follow(self) -> None:
-        for name in self._cursors.keys() - self._boards.keys() - {NEWS}:
-            del self._cursors[name]  # if it comes back, it is another board
-        if NEWS not in self._cursors:
-            self._cursors[NEWS] = await self.bus.latest()
-            self._read_at = monotonic()
-            self.on_missed()
-        if self._spread:
-            self._spread = False
-            await asyncio.sleep(random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
-        for name, live in list(self._boards.items()):
-            if name not in self._cursors:
-                stored, past = await self._load_here(live)
-                self.counts.reloads += 1
-                self._cursors[name] = stored.cursor
-                self._adopt(live, stored, past)
-        self._hub.starting = False
-        cursors = {n: c for n, c in self._cursors.items() if n == NEWS or n in self._boards}
-        reading = self._reading = asyncio.create_task(self._read(cursors))
-        try:
-            await asyncio.wait([reading])
-        finally:
-            self._reading = None
-            reading.cancel()
-        if reading.cancelled():
-            return  # what is to be read is another
-        found = reading.result()
-        if monotonic() - self._read_at > MISSED_SECONDS:
-            self.on_missed()
-        self._read_at = monotonic()
-        for name, entries in found.items():
-            for cursor, data in entries:
-                if name not in self._cursors:
-                    break  # to be loaded
-                self._cursors[name] = cursor
-                if name == NEWS:
-                    self._hear(data)
-                elif name in self._boards:
-                    self._take(self._boards[name], data)
-
-    async def _read(self, cursors: Mapping[str, str]) -> Found:
-        return await self.bus.read(cursors, READ_SECONDS)
-
-    def _take(self, live: LiveBoard, data: bytes) -> None:
-        self.counts.read += 1
-        self.counts.read_bytes += len(data)
-        entry = Entry.decode(live.name, data)
-        if live.take(entry):
-            self._hub.publish(live)
-            if entry.look is not None:
-                self.on_look()
-        elif entry.epoch != live.epoch or entry.seq > live.seq:
-            self._reload(live.name, spread=True)
-
-    async def _load_here(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
-        """Load a board, once more where it began a new epoch here before there was an answer."""
-        while True:
-            epoch = live.epoch
-            found = await self._load(live)
-            if live.epoch == epoch:
-                return found
-
-    async def _load(self, live: LiveBoard) -> tuple[Stored, Mapping[str, bytes] | None]:
-        """Return what the bus has of a board, and its rows' past where that is needed."""
-        stored, past = await self.bus.load(live.name), None
-        if live.history is not None and self._is_far(live, stored):
-            past = await keep.past(self.bus, live.name)  # before the entries that come after it
-            stored = await self.bus.load(live.name)
-        return stored, past
-
-    def _is_far(self, live: LiveBoard, stored: Stored) -> bool:
-        """Whether the entries that are kept do not lead to where the bus has a board."""
-        at = stored.position
-        if at is None or at.epoch != live.epoch:
-            return at is not None
-        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
-
-    def _adopt(
-        self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None = None
-    ) -> None:
-        """Go where the bus has a board, unless that is nowhere or behind what is here."""
-        at = stored.position
-        if at is None or stored.state is None:
-            return
-        if at.epoch == live.epoch and at.seq < live.seq:
-            return  # what we have shown was forgotten there; whoever polls finds out
-        entries = [Entry.decode(live.name, data) for data in stored.entries]
-        if at.epoch == live.epoch:
-            for entry in entries:
-                if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
-                    live.take(entry)
-        look = live.look
-        if at != _place(live):
-            another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time(), past)
-            if another:
-                self._hub.restart(live)
-        self._hub.publish(live)
-        if live.look != look:
-            self.on_look()
-
-    def _hear(self, data: bytes) -> None:
-        news = _object(data)
-        if not news:
-            log.warning("news that cannot be read: %.100r", data)
-        handler = self._handlers.get(str(news.get("kind")))
-        if handler is None:
-            return
-        try:
-            handler(news)
-        except Exception:  # news from a defect elsewhere must not make this process deaf
-            log.exception("news '%s' cannot be taken", news["kind"])
+    # -- the boards, and the end
 
     def reread(self) -> None:
-        """Look anew which boards are read: there are others now."""
-        for known in (self._cursors, self._begun, self._behind, self._fetched):
-            for name in known.keys() - self._boards.keys() - {NEWS}:
-                del known[name]
-        for live in self._boards.values():
-            live.shared = True
-        if self._reading is not None:
-            self._reading.cancel()
-
-    def _reload(self, *names: str, spread: bool = False) -> None:
-        """Read boards from the bus as a whole; ``spread``: the others do so now, too."""
-        for name in names:
-            if name != NEWS:
-                self._cursors.pop(name, None)
-        self._spread = spread
-        if self._reading is not None:
-            self._reading.cancel()
+        """Look anew which boards there are: others than before."""
+        for name in self._begun.keys() - self._boards.keys():
+            del self._begun[name]
+        self.following.reread()
 
     async def close(self) -> None:
         """Give the lease back and leave."""
@@ -821,22 +579,4 @@ class Cluster:
 
 
 async def _prepared() -> None:
-    """Do nothing."""
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    """Return what another process says; nothing where that is not as we would say it."""
-    try:
-        said = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        said = None
-    return said if isinstance(said, dict) else {}
-
-
-def _place(live: LiveBoard) -> Position:
-    """Return where a board is here."""
-    return Position(live.epoch, live.seq)
-
-
-def _nothing(*_: object) -> None:
     """Do nothing."""

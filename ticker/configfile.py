@@ -42,6 +42,18 @@ class Loaded:
     source: Source = field(default_factory=lambda: Source("", ""))
 
     @property
+    def store(self) -> Path | None:
+        """The file that boards are kept in; None for none.
+
+        It is relative to the directory that the service manager gives, or to the config file.
+        Without either, as in the demo, there is none.
+        """
+        if self.settings.store == "off" or not self.files:
+            return None
+        given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        return Path(given or self.files[0].resolve().parent, self.settings.store)
+
+    @property
     def foreign(self) -> frozenset[str]:
         """What stood for ``${NAME}`` and ``${file:PATH}``: it may be secret."""
         return frozenset(text for filled in self.source.filled.values() for text in filled.texts)

@@ -124,3 +124,24 @@ class Entry:
             frame = Frame(text, epoch=entry.epoch, prev=entry.prev, seq=entry.seq)
             entry.__dict__["frame"] = frame
         return entry
+
+
+STATE_BYTES = 64_000
+"""A state is kept anew when entries of more than this, and of more than it, came after it."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """How much came after the state of a board that is kept; ``size`` and ``state`` in bytes."""
+
+    entries: int = 0
+    size: int = 0
+    state: int = 0
+
+    def add(self, entries: int, size: int) -> None:
+        """Count what was kept."""
+        self.entries, self.size = self.entries + entries, self.size + size
+
+    def is_much(self, kept: int, least: int = STATE_BYTES) -> bool:
+        """Whether it is time to keep the state again, of ``kept`` entries at most."""
+        return self.entries >= kept // 2 or self.size > max(least, self.state)

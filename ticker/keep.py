@@ -20,7 +20,7 @@ from zlib import crc32
 import orjson
 
 from ticker.board import Claims
-from ticker.bus import Bus, BusError
+from ticker.bus import BusError
 from ticker.entry import Entry
 from ticker.live import LiveBoard
 
@@ -30,7 +30,7 @@ KEEP_SECONDS = 1.0
 """How often is kept what has changed."""
 
 PAST_SECONDS = 20.0
-"""The past of a row is kept again after so long, if it has changed."""
+"""The past of a row is kept again after so long, if it has changed and nothing else is said."""
 
 SHARE = 10
 """Of the rows of a board one in so many is kept at a time, and a few more."""
@@ -46,6 +46,16 @@ WHOLE = ""
 """Under this key, which no row has, the table of claims has whose they are."""
 
 Values = dict[str, bytes | None]
+
+
+class Tables(Protocol):
+    """Where values are kept; see `ticker.bus.Bus`."""
+
+    async def put(self, table: str, values: Mapping[str, bytes | None], *, term: str = "") -> None:
+        """Keep values by key; None removes one."""
+
+    async def get(self, table: str) -> Mapping[str, bytes]:
+        """Return what is kept in a table."""
 
 
 class Poller(Protocol):
@@ -94,7 +104,7 @@ class Kept:
         return memory
 
 
-async def past(bus: Bus, board: str) -> dict[str, bytes]:
+async def past(bus: Tables, board: str) -> dict[str, bytes]:
     """Return the past of a board's rows. Raises BusError."""
     found: dict[str, bytes] = {}
     for table in _past_tables(board):
@@ -102,7 +112,7 @@ async def past(bus: Bus, board: str) -> dict[str, bytes]:
     return found
 
 
-async def load(bus: Bus, boards: Iterable[str]) -> Kept:
+async def load(bus: Tables, boards: Iterable[str]) -> Kept:
     """Return what is kept of all feeds, and of ``boards``. Raises BusError."""
     feeds = await _get(bus, FEEDS)
     asked = {name: Asked(**told) for name, told in (await _get(bus, ASKED)).items()}
@@ -114,7 +124,7 @@ async def load(bus: Bus, boards: Iterable[str]) -> Kept:
     return Kept(feeds, asked, claims)
 
 
-async def _get(bus: Bus, table: str) -> dict[str, Any]:
+async def _get(bus: Tables, table: str) -> dict[str, Any]:
     return {key: orjson.loads(data) for key, data in (await bus.get(table)).items()}
 
 
@@ -134,10 +144,16 @@ class Keeper:
     """Keeps what belongs to ``boards`` while this process has the ``term``, and nothing after."""
 
     def __init__(
-        self, bus: Bus, boards: Mapping[str, LiveBoard], poller: Poller, kept: int
+        self,
+        bus: Tables,
+        boards: Mapping[str, LiveBoard],
+        poller: Poller,
+        kept: int,
+        past_seconds: float = PAST_SECONDS,
     ) -> None:
         """``kept`` is how many entries of a board the bus remembers."""
         self._bus, self._boards, self._poller = bus, boards, poller
+        self._past_seconds = past_seconds
         self.memories: Callable[[], Mapping[str, Any]] = dict
         """Returns what is to be kept of each feed."""
         self._entries = max(1, kept // 4)
@@ -233,10 +249,24 @@ class Keeper:
             await self._keep_claims(live, term)
             await self._keep_past(live, term)
         for name in self._about.keys() - self._boards.keys():
-            for table in (_claims(name), *_past_tables(name)):
+            for table in tables(name):
                 await self._bus.put(table, dict.fromkeys(await self._bus.get(table)), term=term)
             self._about.pop(name, None)  # it may have ceased to be the poller meanwhile
         await self._keep_feeds(term)
+
+    async def finish(self) -> None:
+        """Keep all that has changed, also what would have time: it is the end. Raises BusError."""
+        term = self._poller.term
+        self._past_seconds = 0.0
+        for live in self._boards.values():
+            while live.history is not None and not self._is_past_kept(live):
+                await self._keep_past(live, term)
+                await asyncio.sleep(0)
+        await self.keep()
+
+    def _is_past_kept(self, live: LiveBoard) -> bool:
+        touched = live.history is not None and live.history.touched
+        return not touched and not self._about[live.name].changed
 
     async def _keep_feeds(self, term: str) -> None:
         found = {
@@ -308,13 +338,18 @@ class Keeper:
     def _due(self, live: LiveBoard, about: _Board, now: float) -> Iterator[str]:
         """Yield rows whose past is to be kept: before the bus forgets what came since."""
         for symbol, (since, seq) in about.changed.items():
-            if now - since < PAST_SECONDS and 0 <= live.seq - seq < self._entries:
+            if now - since < self._past_seconds and 0 <= live.seq - seq < self._entries:
                 return
             yield symbol
 
 
 def _claims(board: str) -> str:
     return f"said:{board}"
+
+
+def tables(board: str) -> list[str]:
+    """Return the names of all tables of a board."""
+    return [_claims(board), *_past_tables(board)]
 
 
 def _past_table(board: str, part: int) -> str:

@@ -136,7 +136,7 @@ BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
         GAUGE,
         "ticker_bus_behind_seconds",
         "For how long a board has been behind what the bus has; 0: none is.",
-        lambda c: c.behind,
+        lambda c: c.following.behind,
     ),
     (
         COUNTER,

@@ -88,8 +88,8 @@ class SharedQuestions(Questions):
         self._cluster = cluster
         self._asked: dict[str, _Asked] = {}
         self._answering: set[asyncio.Task[None]] = set()
-        cluster.on("question", self._hear_question)
-        cluster.on("answer", self._hear_answer)
+        cluster.following.on("question", self._hear_question)
+        cluster.following.on("answer", self._hear_answer)
 
     async def ask(
         self, kind: str, *, of: str | None = None, patience: float = ANSWER_SECONDS, **about: Any

@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -41,6 +42,7 @@ from ticker.quality import Quality
 from ticker.questions import Questions, SharedQuestions
 from ticker.reports import Reports
 from ticker.schedule import Schedule, Tick
+from ticker.store import KEPT, PAST_SECONDS, Store
 from ticker.tasks import end
 from ticker.viewer import Viewer
 
@@ -61,7 +63,8 @@ class Plan:
 class Ticker:
     """Everything that runs for one config, in the order in which it depends on each other."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Path | None = None) -> None:
+        """``store`` is the file that boards are kept in; without one, or with a bus, in none."""
         self.settings = settings
         self.boards = {name: _board(name, _shape(settings, name)) for name in settings.boards}
         self.access = Access(settings.access, settings.server)
@@ -71,13 +74,20 @@ class Ticker:
         self.cluster: Cluster | None = None
         """This process among others; None where it is alone."""
         self.keeper: Keeper | None = None
-        """What it keeps for them; as above."""
-        if settings.bus is None:
+        """What it keeps for whoever goes on after it."""
+        self.store: Store | None = None
+        """Where it keeps that, if that is on its own disk."""
+        if settings.bus is None and store is None:
             self.producer = Producer(self.boards, self.hub, self.schedule.change)
             for name, feed in settings.feeds.items():
                 self.producer.put(name, feed, make(feed))
             self.producer.connect()
-        else:
+        elif settings.bus is None and store is not None:
+            kept = self.store = Store(store, self.boards)
+            keeper = self.keeper = Keeper(kept, self.boards, kept, KEPT, PAST_SECONDS)
+            self.producer = Producer(self.boards, self.hub, self.schedule.change, keeper.publish)
+            keeper.memories, kept.on_refill = self.producer.memories, keeper.refill
+        elif settings.bus is not None:
             bus = connect(settings.bus)
             self.cluster = Cluster(bus, settings.bus, self.boards, self.hub, self._card)
             keeper = self.keeper = Keeper(bus, self.boards, self.cluster, settings.bus.kept)
@@ -86,10 +96,11 @@ class Ticker:
             self.cluster.prepare, self.cluster.on_refill = keeper.load, keeper.refill
             self.cluster.on_forget = keeper.forget
             self.cluster.on_lead, self.cluster.on_follow = self._lead, self._follow
-            self.cluster.on_look = lambda: self._run(self.hub.tell_boards())
+            self.cluster.following.on_look = lambda: self._run(self.hub.tell_boards())
+        if self.keeper is not None:
             for live in self.boards.values():
                 live.disown()
-        self.reads = self.cluster is None
+        self.reads = self.keeper is None
         """Whether this process reads the feeds."""
         self.questions, self.bulletin = Questions(), Bulletin(self.hub)
         self.pushes = Pushes(self.producer)
@@ -117,16 +128,21 @@ class Ticker:
         """Read, publish and sweep until the end of the block."""
         forever = [self.producer.judge_forever(), self.hub.sweep_forever()]
         forever += [self.hub.tell_viewers_forever(), self.lag.measure_forever()]
-        if self.cluster is not None and self.keeper is not None:
-            forever += [self.cluster.beat_forever(), self.cluster.follow_forever()]
-            forever += [self.keeper.keep_forever()]
+        if self.keeper is not None:
+            forever.append(self.keeper.keep_forever())
+        if self.cluster is not None:
+            forever += [self.cluster.beat_forever(), self.cluster.following.forever()]
             forever += [self.bulletin.keep_forever(), self.pushes.forget_forever()]
         if self.members is not None:
             forever.append(self.members.look_forever())
+        writing: asyncio.Task[None] | None = None
+        if self.store is not None:
+            await self._restore(self.store)
+            writing = asyncio.create_task(self.store.write_forever())
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
-        if self.cluster is None:
+        if self.keeper is None:
             for name, feed in self.settings.feeds.items():
                 self.schedule.add(name, feed.every, self._tick(name))
         self.schedule.start()
@@ -141,7 +157,22 @@ class Ticker:
             if self.cluster is not None:  # before the feeds: from then on none begins
                 await self.cluster.close()
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
+            if self.store is not None and writing is not None:
+                self.store.stop()
+                await writing
+                await self._keeping.finish()
+                await self.store.close()
             await self.producer.close()
+
+    async def _restore(self, store: Store) -> None:
+        """Get boards where they were before the start, marked as what they are by now."""
+        await store.load()
+        await self._keeping.load()
+        self._lead()
+        store.settle()
+        for live in self.boards.values():
+            if (entry := live.pending(time())) is not None:
+                await self._keeping.publish(live, entry)
 
     def _lead(self) -> None:
         """Read the feeds from now on, going on where another process was."""
@@ -259,7 +290,7 @@ class Ticker:
             self.boards[name] = live
             if self.reads:
                 live.reshape(shape)
-                if self.cluster is not None:
+                if self.keeper is not None:
                     live.provide(self._provided)
             else:
                 live.disown()
@@ -304,9 +335,10 @@ class Ticker:
 
     async def _read(self, name: str) -> float | None:
         """Read a feed, unless another process does by now; let others know when it was."""
-        if self.cluster is None or self.keeper is None:
+        if self.keeper is None:
             return await self.producer.tick(name)
-        await self.cluster.certain()
+        if self.cluster is not None:
+            await self.cluster.certain()
         if not self._reads_feed(name):
             return None
         every, at = self.producer.every(name), time()
@@ -342,6 +374,7 @@ class Ticker:
         if self.members is not None:
             viewers["everywhere"] = viewers["now"] + self.members.connected()
             with_bus = {"bus": {**self.members.wire(), "feeds": known}}
+        with_store = {"store": self.store.wire()} if self.store is not None else {}
         return {
             "version": __version__,
             "started": ms(self.started),
@@ -354,6 +387,7 @@ class Ticker:
             "feeds": feeds,
             "loop_lag": self.lag.wire(),
             **with_bus,
+            **with_store,
         }
 
     def unready(self) -> dict[str, str]:

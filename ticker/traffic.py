@@ -1,8 +1,9 @@
-"""Counts of what goes out to viewers: plain integers, read when somebody asks for the metrics."""
+"""Counts of what goes out to viewers and over the bus: plain integers, read for the metrics."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass, field
 
 LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets of lags, in seconds; one more bucket has what is above."""
@@ -47,3 +48,27 @@ class Traffic:
             self.compressed += size * times
         else:
             self.plain += size * times
+
+
+@dataclass(slots=True)
+class BusTraffic:
+    """What went over the bus."""
+
+    terms: int = 0
+    """How often this process became the poller."""
+    published: int = 0
+    """Entries that the bus took."""
+    published_bytes: int = 0
+    read: int = 0
+    """Entries that came over the bus, to the poller its own too."""
+    read_bytes: int = 0
+    fenced: int = 0
+    """Entries refused because another process is the poller."""
+    elsewhere: int = 0
+    """Entries refused because the board is not where they lead on from."""
+    failed: int = 0
+    """Entries that the bus could not be asked to take."""
+    reloads: int = 0
+    """Boards that were read as a whole."""
+    lags: Lags = field(default_factory=Lags)
+    """How long publishing took, until the bus had answered."""

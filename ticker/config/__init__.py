@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ticker import fields as known_fields
 from ticker.config.bus import Bus
@@ -26,7 +26,7 @@ from ticker.config.feeds import (
 )
 from ticker.config.mapping import FieldRule, RowMapping
 from ticker.config.pace import Calendar, Rhythm
-from ticker.config.parts import FieldName, Name, Strict, ValueKind
+from ticker.config.parts import FieldName, Name, Strict, ValueKind, rule
 from ticker.config.server import Access, Key, Server
 from ticker.fields import Kind
 from ticker.scalars import Duration, Integer, Text
@@ -57,6 +57,12 @@ __all__ = [
 
 def _column(value: Any) -> Any:
     return {"field": value} if isinstance(value, str) else value
+
+
+def _store(value: str) -> str:
+    if value in {"on", "true", "yes", "false", "no", "null", "~", ""}:
+        raise rule(f"expected the path of a file, or off, got '{value}'")
+    return value
 
 
 class Column(Strict):
@@ -99,6 +105,8 @@ class Settings(Strict):
     """Who may do what."""
     bus: Bus | None = None
     """Where processes that serve the same boards meet; without it there is one process."""
+    store: Annotated[Text, AfterValidator(_store)] = "ticker.db"
+    """The file in which a process without a bus keeps its boards for after a restart; or `off`."""
     feeds: Annotated[dict[Name, Feed], Field(min_length=1)]
     """The sources, by name."""
     boards: Annotated[dict[Name, BoardSettings], Field(min_length=1)]
