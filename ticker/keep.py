@@ -259,14 +259,9 @@ class Keeper:
         term = self._poller.term
         self._past_seconds = 0.0
         for live in self._boards.values():
-            while live.history is not None and not self._is_past_kept(live):
-                await self._keep_past(live, term)
+            while await self._keep_past(live, term):
                 await asyncio.sleep(0)
         await self.keep()
-
-    def _is_past_kept(self, live: LiveBoard) -> bool:
-        touched = live.history is not None and live.history.touched
-        return not touched and not self._about[live.name].changed
 
     async def _keep_feeds(self, term: str) -> None:
         found = {
@@ -309,15 +304,18 @@ class Keeper:
             if board.claims.get(symbol) is claim:  # else it has changed meanwhile
                 board.unkept.pop(symbol, None)
 
-    async def _keep_past(self, live: LiveBoard, term: str) -> None:
-        """Keep the past of rows that have changed: those of which it was kept longest ago."""
+    async def _keep_past(self, live: LiveBoard, term: str) -> bool:
+        """Keep the past of rows that have changed: those of which it was kept longest ago.
+
+        Returns whether there is more of it.
+        """
         history = live.history
         if history is None:
-            return
+            return False
         now, about = monotonic(), self._about.setdefault(live.name, _Board())
         if history.touched is None:  # a board, or a history, that came with a reload
             self._touch(live, now)
-            return
+            return True
         for symbol in history.touched:
             about.changed.setdefault(symbol, (now, live.seq))
         history.touched.clear()
@@ -334,6 +332,7 @@ class Keeper:
                 except BusError:
                     about.changed = before | about.changed
                     raise
+        return bool(about.changed)
 
     def _due(self, live: LiveBoard, about: _Board, now: float) -> Iterator[str]:
         """Yield rows whose past is to be kept: before the bus forgets what came since."""
