@@ -259,7 +259,7 @@ class Keeper:
         term = self._poller.term
         self._past_seconds = 0.0
         for live in self._boards.values():
-            while await self._keep_past(live, term):
+            while await self._keep_past(live, term):  # noqa: ASYNC110 - others have their turn
                 await asyncio.sleep(0)
         await self.keep()
 
