@@ -149,11 +149,11 @@ class Keeper:
         boards: Mapping[str, LiveBoard],
         poller: Poller,
         kept: int,
-        past_seconds: float = PAST_SECONDS,
+        past_seconds: float | None = None,
     ) -> None:
         """``kept`` is how many entries of a board the bus remembers."""
         self._bus, self._boards, self._poller = bus, boards, poller
-        self._past_seconds = past_seconds
+        self._past_seconds = PAST_SECONDS if past_seconds is None else past_seconds
         self.memories: Callable[[], Mapping[str, Any]] = dict
         """Returns what is to be kept of each feed."""
         self._entries = max(1, kept // 4)
