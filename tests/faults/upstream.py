@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tests.faults.oracle import KEEP, Row
+from tests.faults.oracle import KEEP, UNNAMED, Row
 from tests.faults.schedule import fault
 from tests.faults.sources import Exchange, Mood, Source, head, written
 
@@ -339,7 +339,10 @@ async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
                     told.append({"symbol": symbol, **row})
                     continue
                 rows[symbol] = KEEP
-                told.append(_unreadable(rng, lies[symbol]))
+                row = _unreadable(rng, lies[symbol])
+                if not (isinstance(row, dict) and row):
+                    rows[UNNAMED] = KEEP
+                told.append(row)
             body = orjson.dumps({"rows": told})
             await source.say(exchange, rows, body, ETag=source.other())
 
