@@ -339,10 +339,9 @@ async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
                     told.append({"symbol": symbol, **row})
                     continue
                 rows[symbol] = KEEP
-                row = _unreadable(rng, lies[symbol])
-                if not (isinstance(row, dict) and row):
+                told.append(_unreadable(rng, lies[symbol]))
+                if not (isinstance(told[-1], dict) and told[-1]):
                     rows[UNNAMED] = KEEP
-                told.append(row)
             body = orjson.dumps({"rows": told})
             await source.say(exchange, rows, body, ETag=source.other())
 
