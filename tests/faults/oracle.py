@@ -186,13 +186,13 @@ class Oracle:
         self._extend(truth, steps)
         return Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP])
 
-    def confirmed(self, feed: str) -> None:
-        """Hear that the source says the same as before, in so many words."""
+    def confirmed(self, feed: str, rows: Table) -> None:
+        """Hear that the source says the same ``rows`` as before, in so many words."""
         truth = self._truths[feed]
         truth.count += 1
         steps = [self._confirm(truth, node) for node in truth.frontier if node.doubts]
         self._extend(truth, steps)
-        Offer(truth, list(truth.frontier[-1].rows)).sent()
+        Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP]).sent()
 
     def begun(self) -> None:
         """Hear that another process serves from now on, which may know nothing."""
