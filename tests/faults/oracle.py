@@ -137,6 +137,8 @@ class Oracle:
         """How much was wrong, in all."""
         self.states = 0
         """States that were judged."""
+        self.marked = 0
+        """Those of them in which rows were stale or down."""
         self.lag = 0.0
         """How late this machine is just now, in seconds: so much later old age may show."""
         self.excused_until = 0.0
@@ -345,6 +347,7 @@ class Oracle:
                 )
             return there
         self.states += 1
+        self.marked += any(row.get("quality") in MARKS for row in state.rows.values())
         floor = line.states[at - 1].number if at else line.floor
         state.number = self._find(state, floor, who)
         line.seqs.insert(at, seq)

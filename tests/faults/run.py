@@ -29,6 +29,7 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
     count: int = 0
     states: int = 0
+    marked: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     calm: float = 0.0
     memory: int = 0
@@ -40,7 +41,8 @@ class Verdict:
         grown = f"{self.memory / 1e6:+.1f} MB"
         return (
             f"seed {self.seed}: {'ok' if not self.count else f'{self.count} WRONG'}; "
-            f"{len(self.events)} faults, {self.states} states, calm after {self.calm:.1f} s, "
+            f"{len(self.events)} faults, {self.states} states ({self.marked} marked), "
+            f"calm after {self.calm:.1f} s, "
             f"memory {grown}, loops late by {self.lag[0]:.2f} and {self.lag[1]:.2f} s, "
             f"lost connections: {ends}"
         )
@@ -79,7 +81,7 @@ async def run(
         _judge_log(there)
         verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
         verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
-        verdict.states = there.oracle.states
+        verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
     return verdict
 
 
