@@ -314,7 +314,6 @@ async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterato
         await there.ready()
         stack.push_async_callback(crowd.go)
         crowd.come()
-        await there.settle()
         yield there
 
 
