@@ -60,29 +60,36 @@ async def run(
 ) -> Verdict:
     """Run the schedule of a seed, or ``events``, and return what came of it."""
     verdict = Verdict(seed, events or plan(seed, seconds, only))
-    async with world(seed, crowd) as there:
-        try:
-            await _warm_up(there)
-            await _suffer(there, verdict.events)
-            begun = monotonic()
-            await _calm_down(there, verdict)
-            verdict.calm = monotonic() - begun
-            await _judge_history(there)
-            await _shrink(there, verdict)
-            health = await there.get("/healthz")
-            verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
-            for words in there.crowd.failures:
-                there.complain(words)
-            await there.crowd.go()
-            await _end(there)
-        except AssertionError as error:
-            there.complain(str(error))
-        _judge_ends(there)
-        _judge_log(there)
-        verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
-        verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
-        verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
+    try:
+        async with world(seed, crowd) as there:
+            await _live_through(there, verdict)
+    except AssertionError as error:  # it did not even begin
+        verdict.wrong, verdict.count = [str(error)], 1
     return verdict
+
+
+async def _live_through(there: World, verdict: Verdict) -> None:
+    try:
+        await _warm_up(there)
+        await _suffer(there, verdict.events)
+        begun = monotonic()
+        await _calm_down(there, verdict)
+        verdict.calm = monotonic() - begun
+        await _judge_history(there)
+        await _shrink(there, verdict)
+        health = await there.get("/healthz")
+        verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
+        for words in there.crowd.failures:
+            there.complain(words)
+        await there.crowd.go()
+        await _end(there)
+    except AssertionError as error:
+        there.complain(str(error))
+    _judge_ends(there)
+    _judge_log(there)
+    verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
+    verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
+    verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
 
 
 async def _warm_up(there: World) -> None:
