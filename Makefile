@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults faults-cluster check format bench bench-bus bench-web bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -29,9 +29,14 @@ test-all: $(VENV)/.dev $(VENV)/.browser
 demo-ops: $(VENV)/.dev
 	$(BIN)/pytest -s tests/test_operations.py
 
-# 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
+# everything goes wrong at random for a minute, RUNS times over; SEED=7 runs one again
 faults: $(VENV)/.dev
-	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.faults --runs $(or $(RUNS),$(if $(SEED),1,30)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(VIEWERS),--viewers $(VIEWERS))
+
+# 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
+faults-cluster: $(VENV)/.dev
+	$(BIN)/python -m tests.faults cluster $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

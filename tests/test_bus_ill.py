@@ -18,7 +18,7 @@ from redis import Redis as Client
 
 from tests.buses import Member, Redis, redis
 from tests.crowd import Crowd, Visitor, crowd
-from tests.faults import Growing, torture
+from tests.faults.cluster import Growing, torture
 from tests.illness import Proxy, proxy
 from tests.support import Running, Source, serving, source, until
 from ticker import cluster

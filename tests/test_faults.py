@@ -1,10 +1,10 @@
-"""A cluster that is made ill at random, shortly; ``make faults`` does it at length."""
+"""A cluster that is made ill at random, shortly; ``make faults-cluster`` does it at length."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults import run
+from tests.faults.cluster import run
 
 
 def test_nothing_is_lost_or_doubled_whatever_is_killed_paused_or_cut(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A cluster that is made ill at random: kills, pauses and cuts of processes and of the bus.
 
-``make faults`` runs it at length. All of a run follows from its seed, which is printed; the order
+``make faults-cluster`` runs it at length. All of a run follows from its seed, which is printed; the order
 in which processes then do things does not: a seed that failed may have to be run a few times.
 """
 
@@ -280,7 +280,7 @@ def kills(folder: Path, seed: int, count: int, members: int = 3, viewers: int = 
 
 def main() -> None:
     """Run it at length and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults cluster", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--viewers", type=int, default=500)

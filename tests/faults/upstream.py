@@ -1,0 +1,317 @@
+"""The sources: honest by themselves, and all the ways in which they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tests.faults.oracle import Oracle, Row, Table
+from tests.faults.schedule import fault
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
+
+SYMBOLS = [f"S{number}" for number in range(16)]
+GAMES = [f"G{number}" for number in range(6)]
+POISON = 666_000_000
+"""Values from here on are in no good answer."""
+
+OLD_KEPT = 40
+FAILS = (r"feed '\w+' failed: ", r"feed '\w+' is (down|stale): ")
+HOST = "127.0.0.1"
+
+
+@dataclass
+class Exchange:
+    """One request to a source, and the connection for its answer."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    etag: str | None
+
+    async def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        """Send a whole answer; header names are written with underscores."""
+        self.writer.write(head(status, len(body), **headers) + body)
+        await self.writer.drain()
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """End the connection as a crash does."""
+        self.writer.transport.abort()
+
+
+def head(status: int, length: int | None, **headers: str) -> bytes:
+    """Return the beginning of an answer."""
+    lines = [f"HTTP/1.1 {status} As Told", "Content-Type: application/json"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if length is not None and status != 304:
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+Mood = Callable[[Exchange], Awaitable[None]]
+
+
+class Source:
+    """An HTTP server with the rows of one feed, which tells the oracle all that it truly says."""
+
+    def __init__(self, name: str, oracle: Oracle, rng: random.Random) -> None:
+        self.name, self.oracle, self.rng = name, oracle, rng
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.version = 0
+        self.moods: list[Mood] = []
+        """How it behaves: the last one counts."""
+        self.moves = True
+        """Whether rows change."""
+        self.port = 0
+        self.requests = 0
+        self.alone_until = 0.0
+        """Until when it asked to be left alone, in epoch seconds."""
+        self.old: deque[Table] = deque(maxlen=OLD_KEPT)
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}/{self.name}"
+
+    @property
+    def etag(self) -> str:
+        """The name of what it says now."""
+        return f'"{self.name}-{self.version}"'
+
+    def move(self) -> None:
+        """Let rows be others."""
+        raise NotImplementedError
+
+    def lies(self) -> list[dict[str, Any]]:
+        """Return rows that were never so, as far as can be in the form in which they are sent."""
+        raise NotImplementedError
+
+    # -- as a server
+
+    async def open(self) -> None:
+        """Take connections, always at the same port."""
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, backlog=64)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Take no connections, and end those there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._open):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                while not writer.is_closing():
+                    asked = await reader.readuntil(b"\r\n\r\n")
+                    await self._hear(Exchange(reader, writer, _etag(asked)))
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    async def _hear(self, exchange: Exchange) -> None:
+        self.requests += 1
+        self.oracle.asked(self.name, exchange.etag)
+        early = self.alone_until - time()
+        if early > 0:
+            self.oracle.complain(f"feed '{self.name}' asks {early:.2f} s sooner than it was told")
+        mood = self.moods[-1] if self.moods else self.honest
+        await mood(exchange)
+
+    # -- what it says
+
+    async def honest(self, exchange: Exchange) -> None:
+        """Say how things are, politely: nothing twice to who knows it."""
+        if self.moves and self.rng.random() < 0.8:
+            self.step()
+        if exchange.etag == self.etag:
+            self.oracle.confirmed(self.name)
+            await exchange.answer(304, ETag=self.etag)
+        else:
+            await self.say(exchange, self.table())
+
+    def step(self) -> None:
+        """Move, and remember what was."""
+        self.old.append(self.table())
+        self.move()
+        self.version += 1
+
+    def table(self) -> dict[str, Row]:
+        """Return the rows as they are."""
+        return {symbol: dict(row) for symbol, row in self.rows.items()}
+
+    async def say(
+        self,
+        exchange: Exchange,
+        rows: Table,
+        body: bytes | None = None,
+        *,
+        etag: bool = True,
+        **headers: str,
+    ) -> None:
+        """Send a good answer: ``rows`` are what it means, ``body`` how that is written."""
+        named = {"ETag": self.etag} if etag else {}
+        offer = self.oracle.offered(self.name, rows, self.etag if etag else None)
+        await exchange.answer(200, written(rows) if body is None else body, **named, **headers)
+        offer.sent()
+
+    @asynccontextmanager
+    async def behaving(self, mood: Mood) -> AsyncIterator[None]:
+        """Behave otherwise during the block."""
+        self.moods.append(mood)
+        try:
+            yield
+        finally:
+            self.moods.remove(mood)
+
+
+class Prices(Source):
+    """Quotes that move a little each time."""
+
+    def __init__(self, oracle: Oracle, rng: random.Random) -> None:
+        super().__init__("prices", oracle, rng)
+        for number, symbol in enumerate(SYMBOLS):
+            last = 100.0 + number
+            self.rows[symbol] = {"last": last, "open": last, "volume": 0, "time": 0}
+        self.move()
+
+    def move(self) -> None:
+        """All rows get a new time, some another price."""
+        now = round(time() * 1000)
+        for row in self.rows.values():
+            row["time"] = now
+            if self.rng.random() < 0.6:
+                row["last"] = round(row["last"] + self.rng.choice((-0.05, 0.05, 0.1, -0.1)), 2)
+                row["volume"] += self.rng.randrange(1, 50)
+
+    def lies(self) -> list[dict[str, Any]]:
+        """Return prices that nobody paid."""
+        now = round(time() * 1000)
+        return [
+            {"symbol": s, "last": POISON + n, "open": 1.0, "volume": POISON, "time": now}
+            for n, s in enumerate(self.rows)
+        ]
+
+
+class Scores(Source):
+    """Games that begin, go on and end; after a while others come."""
+
+    def __init__(self, oracle: Oracle, rng: random.Random) -> None:
+        super().__init__("scores", oracle, rng)
+        for game in GAMES:
+            self.rows[game] = self._game(0)
+
+    def _game(self, number: int) -> dict[str, Any]:
+        return {
+            "home": f"Reds {number}",
+            "away": f"Blues {number}",
+            "home_score": 0,
+            "away_score": 0,
+            "status": "scheduled",
+        }
+
+    def move(self) -> None:
+        """Something happens in one game, perhaps in two."""
+        for game in self.rng.sample(GAMES, self.rng.choice((0, 1, 1, 2))):
+            row = self.rows[game]
+            if row["status"] == "scheduled":
+                row["status"] = "live"
+            elif row["status"] == "final":
+                self.rows[game] = self._game(self.version)
+            elif self.rng.random() < 0.1:
+                row["status"] = "final"
+            else:
+                row[self.rng.choice(("home_score", "away_score"))] += 1
+
+    def lies(self) -> list[dict[str, Any]]:
+        """Return scores that no game ever had."""
+        return [
+            {**row, "symbol": symbol, "home_score": POISON, "status": "live"}
+            for symbol, row in self.rows.items()
+        ]
+
+
+def written(rows: Table) -> bytes:
+    """Return rows as the sources write them."""
+    return orjson.dumps({"rows": [{"symbol": symbol, **row} for symbol, row in rows.items()]})
+
+
+def _etag(asked: bytes) -> str | None:
+    for line in asked.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"if-none-match":
+            return value.strip().decode()
+    return None
+
+
+def chosen(world: World, rng: random.Random) -> list[Source]:
+    """Return one of the sources, or all."""
+    sources = list(world.sources.values())
+    return rng.choice([[source] for source in sources] + [sources])
+
+
+async def behave(
+    world: World, rng: random.Random, seconds: float, make: Callable[[Source], Mood]
+) -> None:
+    """Let one source, or all, behave as ``make`` says for so long."""
+    sources = chosen(world, rng)
+    moods = [(source, make(source)) for source in sources]
+    for source, mood in moods:
+        source.moods.append(mood)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        for source, mood in moods:
+            source.moods.remove(mood)
+
+
+# -- faults
+
+
+@fault("upstream: refused", logs=FAILS)
+async def refused(world: World, rng: random.Random, seconds: float) -> None:
+    """Nobody listens."""
+    source = rng.choice(list(world.sources.values()))
+    await source.close()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await source.open()
+
+
+@fault("upstream: a page of HTML", logs=FAILS)
+async def html(world: World, rng: random.Random, seconds: float) -> None:
+    """A page with status 200, as of a login or a proxy."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            page = b"<!doctype html><title>Sign in</title><script>rows = %s</script>"
+            await exchange.answer(200, page % orjson.dumps(source.lies()))
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+def lying(source: Source) -> bytes:
+    """Return a document that is well made and untrue."""
+    return orjson.dumps({"rows": source.lies()})
