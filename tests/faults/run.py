@@ -107,7 +107,7 @@ async def _suffer(there: World, events: Sequence[Event]) -> None:
 async def _calm_down(there: World, verdict: Verdict) -> None:
     """Wait until every viewer shows what the server says, and that is the truth."""
     for source in there.sources.values():
-        source.moves = False
+        source.freeze()
     for viewer in there.crowd.viewers:
         if viewer.paused:
             viewer.rest()

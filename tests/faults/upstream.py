@@ -81,6 +81,7 @@ class Source:
         """Until when it asked to be left alone, in epoch seconds."""
         self.old: deque[Table] = deque(maxlen=OLD_KEPT)
         self._server: asyncio.Server | None = None
+        self._closed = 0  # how many want it to be closed
         self._open: set[asyncio.StreamWriter] = set()
 
     @property
@@ -104,12 +105,16 @@ class Source:
     # -- as a server
 
     async def open(self) -> None:
-        """Take connections, always at the same port."""
+        """Take connections, always at the same port, if nobody else wants it to be closed."""
+        self._closed = max(0, self._closed - 1)
+        if self._closed:
+            return
         self._server = await asyncio.start_server(self._serve, HOST, self.port, backlog=64)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Take no connections, and end those there are."""
+        """Take no connections until it is opened again, and end those there are."""
+        self._closed += 1
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -148,6 +153,11 @@ class Source:
             await exchange.answer(304, ETag=self.etag)
         else:
             await self.say(exchange, self.table())
+
+    def freeze(self) -> None:
+        """Move for the last time, to what is young for long."""
+        self.step()
+        self.moves = False
 
     def step(self) -> None:
         """Move, and remember what was."""
@@ -202,6 +212,12 @@ class Prices(Source):
             if self.rng.random() < 0.6:
                 row["last"] = round(row["last"] + self.rng.choice((-0.05, 0.05, 0.1, -0.1)), 2)
                 row["volume"] += self.rng.randrange(1, 50)
+
+    def freeze(self) -> None:
+        """Move for the last time, to what is young for long."""
+        super().freeze()
+        for row in self.rows.values():
+            row["time"] += 120_000
 
     def lies(self) -> list[dict[str, Any]]:
         """Return prices that nobody paid."""
