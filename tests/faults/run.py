@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.faults import upstream, viewers  # noqa: F401 - they register their faults
+from tests.faults import process, upstream, viewers  # noqa: F401 - they register their faults
 from tests.faults.schedule import FAULTS, Event, plan
 from tests.faults.world import World, unexpected, until, world
 
@@ -95,6 +95,7 @@ async def _suffer(there: World, events: Sequence[Event]) -> None:
         await asyncio.sleep(max(0.0, begun + event.at - monotonic()))
         fault = FAULTS[event.name]
         there.allowed.extend(fault.logs)
+        there.errors.extend(fault.errors)
         there.may_lose = there.may_lose or fault.loses
         try:
             await fault.do(there, random.Random(event.seed), event.seconds)
@@ -188,5 +189,5 @@ def _judge_ends(there: World) -> None:
 
 
 def _judge_log(there: World) -> None:
-    for line in unexpected(there.log_lines(), there.allowed)[:SHOWN]:
+    for line in unexpected(there.log_lines(), there.allowed, there.errors)[:SHOWN]:
         there.complain(f"in the log: {line[:1000]}")

@@ -30,19 +30,26 @@ class Fault:
     logs: Sequence[str]
     longest: float
     loses: bool
+    errors: Sequence[str] = ()
+    """Patterns of log lines of level error that it may cause."""
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, logs: Sequence[str] = (), longest: float = LONGEST, loses: bool = False
+    name: str,
+    *,
+    logs: Sequence[str] = (),
+    longest: float = LONGEST,
+    loses: bool = False,
+    errors: Sequence[str] = (),
 ) -> Callable[[Do], Do]:
     """Register a fault by its name, which begins with what it is done to: ``upstream: drips``."""
 
     def register(do: Do) -> Do:
         assert name not in FAULTS, f"two faults '{name}'"
-        FAULTS[name] = Fault(name, do, logs, longest, loses)
+        FAULTS[name] = Fault(name, do, logs, longest, loses, errors)
         return do
 
     return register

@@ -131,7 +131,8 @@ class Server:
         self.config, self.log = config, log
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self.tasks: list[asyncio.Task[None]] = []
+        self.turn = asyncio.Lock()
+        """Held by who stops it, ends it or changes what it is made of: one at a time."""
 
     def start(self) -> None:
         """Start it; ``World.ready`` waits until it serves."""
@@ -179,6 +180,15 @@ class Server:
         """Return how many descriptors it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def size(self) -> int:
+        """Return its address space in bytes."""
+        return int(self._status("VmSize")) * 1024
+
+    def cpu(self) -> float:
+        """Return for how many seconds it has had a processor."""
+        parts = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
     def _status(self, name: str) -> str:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return text.partition(f"{name}:")[2].split()[0]
@@ -198,6 +208,8 @@ class World:
     http: httpx.AsyncClient
     allowed: list[str] = field(default_factory=lambda: list(ALWAYS))
     """Patterns of log lines that may be there."""
+    errors: list[str] = field(default_factory=list)
+    """Patterns of those of level error that may be there."""
     may_lose: bool = False
     """Whether something happened by which viewers may lose their connection."""
     base: Footprint | None = None
@@ -318,9 +330,12 @@ async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterato
         yield there
 
 
-def unexpected(lines: Iterable[str], allowed: Iterable[str]) -> list[str]:
-    """Return the log lines that no pattern allows; errors are never."""
+def unexpected(
+    lines: Iterable[str], allowed: Iterable[str], errors: Iterable[str] = ()
+) -> list[str]:
+    """Return the log lines that no pattern allows; ``errors`` are the patterns for errors."""
     patterns = [re.compile(pattern) for pattern in allowed]
+    bad_patterns = [re.compile(pattern) for pattern in errors]
     found = []
     for line in lines:
         try:
@@ -330,6 +345,6 @@ def unexpected(lines: Iterable[str], allowed: Iterable[str]) -> list[str]:
             continue
         words = str(entry.get("event", ""))
         bad = entry.get("level") in ("error", "critical") or "exception" in entry
-        if bad or not any(pattern.match(words) for pattern in patterns):
+        if not any(pattern.match(words) for pattern in (bad_patterns if bad else patterns)):
             found.append(line)
     return found
