@@ -1,8 +1,7 @@
 """A cluster that is made ill at random: kills, pauses and cuts of processes and of the bus.
 
-``make faults-cluster`` runs it at length. All of a run follows from its seed, which is printed;
-the order in which processes then do things does not: a seed that failed may have to be run a few
-times.
+``make faults-cluster`` runs it at length. All of a run follows from its seed, which is printed; the
+order in which processes then do things does not: a seed that failed may have to be run a few times.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Viewer(asyncio.Protocol):
         """When anything last came, in epoch seconds; 0 while it is not connected."""
         self.since = 0.0
         """Since when it is connected without a pause, in epoch seconds."""
-        self.heartbeat = 1.0
+        self.heartbeat = 2.0
         self.last: deque[bytes] = deque(maxlen=LAST_KEPT)
         self._transport: asyncio.Transport | None = None
         self._wire: ClientProtocol
@@ -256,6 +256,8 @@ class Crowd:
         self._rng = random.Random(f"crowd {seed}")
         self._tasks: list[asyncio.Task[None]] = []
         self.viewers: list[Viewer] = []
+        self.latest = 0.0
+        """How late this process was at most, in seconds."""
         boards = list(oracle.boards)
         for number in range(count):
             ways = through if number % 4 == 0 else []
@@ -298,6 +300,7 @@ class Crowd:
             await asyncio.sleep(PATROL_SECONDS)
             late = loop.time() - due
             self.oracle.lag = max(late * 2, self.oracle.lag * 0.9)
+            self.latest = max(late, self.latest)
             now = time()
             for viewer in self.viewers:
                 if viewer.connected:
@@ -311,7 +314,7 @@ class Crowd:
                     viewer.rest()
 
     def _look_at(self, viewer: Viewer, now: float) -> None:
-        if now - viewer.heard > 2.5 * viewer.heartbeat:
+        if now - viewer.heard > 2.5 * viewer.heartbeat + 2 * self.oracle.lag:
             viewer.leave("silence")  # as the page does; until then it shows what it has
             viewer.ends["silence"] += 1
             return

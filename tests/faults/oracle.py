@@ -16,7 +16,7 @@ last answer in it (``If-None-Match``); until then both are possible.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -114,7 +114,6 @@ class Offer:
 
     def __init__(self, truth: _Truth, symbols: list[str]) -> None:
         self._truth, self._symbols = truth, symbols
-        self.sent()
 
     def sent(self) -> None:
         """Take note that all of it has been sent by now."""
@@ -128,6 +127,8 @@ class Oracle:
     def __init__(self, boards: Mapping[str, Terms]) -> None:
         self.boards = boards
         self.wrong: list[str] = []
+        self.context: Callable[[], str] = str
+        """Returns when and in what circumstances something happens, in words."""
         self.count = 0
         """How much was wrong, in all."""
         self.states = 0
@@ -144,7 +145,7 @@ class Oracle:
         """Take note of something that must not be."""
         self.count += 1
         if len(self.wrong) < WRONG_KEPT:
-            self.wrong.append(words)
+            self.wrong.append(self.context() + words)
 
     def excuse(self, seconds: float) -> None:
         """Let old age show later for so long: the process cannot keep time."""
@@ -168,7 +169,10 @@ class Oracle:
         truth.frontier = known
 
     def offered(self, feed: str, rows: Table, etag: str | None) -> Offer:
-        """Hear an answer before it is sent; ``rows`` has KEEP for those that cannot be read."""
+        """Hear an answer before it is sent; ``rows`` has KEEP for those that cannot be read.
+
+        It counts as young once it is ``sent``.
+        """
         truth = self._truths[feed]
         truth.count += 1
         steps = [self._step(feed, node, rows, etag) for node in truth.frontier]
@@ -181,7 +185,7 @@ class Oracle:
         truth.count += 1
         steps = [self._confirm(truth, node) for node in truth.frontier if node.doubts]
         self._extend(truth, steps)
-        Offer(truth, list(truth.frontier[-1].rows))
+        Offer(truth, list(truth.frontier[-1].rows)).sent()
 
     def begun(self) -> None:
         """Hear that another process serves from now on, which may know nothing."""

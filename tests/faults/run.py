@@ -32,6 +32,8 @@ class Verdict:
     ends: Counter[str] = field(default_factory=Counter)
     calm: float = 0.0
     memory: int = 0
+    lag: tuple[float, float] = (0.0, 0.0)
+    """How late the server's loop and this one were at most, in seconds."""
 
     def __str__(self) -> str:
         ends = ", ".join(f"{how}: {count}" for how, count in sorted(self.ends.items())) or "none"
@@ -39,7 +41,8 @@ class Verdict:
         return (
             f"seed {self.seed}: {'ok' if not self.count else f'{self.count} WRONG'}; "
             f"{len(self.events)} faults, {self.states} states, calm after {self.calm:.1f} s, "
-            f"memory {grown}, lost connections: {ends}"
+            f"memory {grown}, loops late by {self.lag[0]:.2f} and {self.lag[1]:.2f} s, "
+            f"lost connections: {ends}"
         )
 
     @property
@@ -63,6 +66,8 @@ async def run(
             await _calm_down(there, verdict)
             verdict.calm = monotonic() - begun
             await _shrink(there, verdict)
+            health = await there.get("/healthz")
+            verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
             for words in there.crowd.failures:
                 there.complain(words)
             await there.crowd.go()
@@ -90,6 +95,8 @@ async def _warm_up(there: World) -> None:
 async def _suffer(there: World, events: Sequence[Event]) -> None:
     """Let the faults come, each at its time."""
     begun = monotonic()
+    there.oracle.context = lambda: f"at {monotonic() - begun:.2f} s ({', '.join(active)}): "
+    active: list[str] = []
 
     async def suffer(event: Event) -> None:
         await asyncio.sleep(max(0.0, begun + event.at - monotonic()))
@@ -97,10 +104,13 @@ async def _suffer(there: World, events: Sequence[Event]) -> None:
         there.allowed.extend(fault.logs)
         there.errors.extend(fault.errors)
         there.may_lose = there.may_lose or fault.loses
+        active.append(fault.name)
         try:
             await fault.do(there, random.Random(event.seed), event.seconds)
         except Exception as error:  # noqa: BLE001 - the others go on, and it is told
             there.complain(f"the fault '{event.name}' itself failed: {error!r}")
+        finally:
+            active.remove(fault.name)
 
     await asyncio.gather(*(suffer(event) for event in events))
 

@@ -1,295 +1,34 @@
-"""The sources: honest by themselves, and all the ways in which they are not."""
+"""What sources do when they are ill. What an answer means is told to the oracle first."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
 from time import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tests.faults.oracle import Oracle, Row, Table
+from tests.faults.oracle import KEEP, Row
 from tests.faults.schedule import fault
+from tests.faults.sources import Exchange, Mood, Source, head, written
 
 if TYPE_CHECKING:
     from tests.faults.world import World
 
-SYMBOLS = [f"S{number}" for number in range(16)]
-GAMES = [f"G{number}" for number in range(6)]
-POISON = 666_000_000
-"""Values from here on are in no good answer."""
+FAILS = (r"feed '\w+' failed: ",)
+REJECTED = (*FAILS, r"feed '\w+' is incomplete: ")
 
-OLD_KEPT = 40
-FAILS = (r"feed '\w+' failed: ", r"feed '\w+' is (down|stale): ")
-HOST = "127.0.0.1"
+Make = Callable[[Source], Mood]
 
 
-@dataclass
-class Exchange:
-    """One request to a source, and the connection for its answer."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    etag: str | None
-
-    async def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """Send a whole answer; header names are written with underscores."""
-        self.writer.write(head(status, len(body), **headers) + body)
-        await self.writer.drain()
-
-    async def raw(self, data: bytes) -> None:
-        """Send bytes as they are."""
-        self.writer.write(data)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """End the connection as a crash does."""
-        self.writer.transport.abort()
-
-
-def head(status: int, length: int | None, **headers: str) -> bytes:
-    """Return the beginning of an answer."""
-    lines = [f"HTTP/1.1 {status} As Told", "Content-Type: application/json"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    if length is not None and status != 304:
-        lines.append(f"Content-Length: {length}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-Mood = Callable[[Exchange], Awaitable[None]]
-
-
-class Source:
-    """An HTTP server with the rows of one feed, which tells the oracle all that it truly says."""
-
-    def __init__(self, name: str, oracle: Oracle, rng: random.Random) -> None:
-        self.name, self.oracle, self.rng = name, oracle, rng
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.version = 0
-        self.moods: list[Mood] = []
-        """How it behaves: the last one counts."""
-        self.moves = True
-        """Whether rows change."""
-        self.port = 0
-        self.requests = 0
-        self.alone_until = 0.0
-        """Until when it asked to be left alone, in epoch seconds."""
-        self.old: deque[Table] = deque(maxlen=OLD_KEPT)
-        self._server: asyncio.Server | None = None
-        self._closed = 0  # how many want it to be closed
-        self._open: set[asyncio.StreamWriter] = set()
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}/{self.name}"
-
-    @property
-    def etag(self) -> str:
-        """The name of what it says now."""
-        return f'"{self.name}-{self.version}"'
-
-    def move(self) -> None:
-        """Let rows be others."""
-        raise NotImplementedError
-
-    def lies(self) -> list[dict[str, Any]]:
-        """Return rows that were never so, as far as can be in the form in which they are sent."""
-        raise NotImplementedError
-
-    # -- as a server
-
-    async def open(self) -> None:
-        """Take connections, always at the same port, if nobody else wants it to be closed."""
-        self._closed = max(0, self._closed - 1)
-        if self._closed:
-            return
-        self._server = await asyncio.start_server(self._serve, HOST, self.port, backlog=64)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Take no connections until it is opened again, and end those there are."""
-        self._closed += 1
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._open):
-            writer.transport.abort()
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                while not writer.is_closing():
-                    asked = await reader.readuntil(b"\r\n\r\n")
-                    await self._hear(Exchange(reader, writer, _etag(asked)))
-        finally:
-            self._open.discard(writer)
-            writer.transport.abort()
-
-    async def _hear(self, exchange: Exchange) -> None:
-        self.requests += 1
-        self.oracle.asked(self.name, exchange.etag)
-        early = self.alone_until - time()
-        if early > 0:
-            self.oracle.complain(f"feed '{self.name}' asks {early:.2f} s sooner than it was told")
-        mood = self.moods[-1] if self.moods else self.honest
-        await mood(exchange)
-
-    # -- what it says
-
-    async def honest(self, exchange: Exchange) -> None:
-        """Say how things are, politely: nothing twice to who knows it."""
-        if self.moves and self.rng.random() < 0.8:
-            self.step()
-        if exchange.etag == self.etag:
-            self.oracle.confirmed(self.name)
-            await exchange.answer(304, ETag=self.etag)
-        else:
-            await self.say(exchange, self.table())
-
-    def freeze(self) -> None:
-        """Move for the last time, to what is young for long."""
-        self.step()
-        self.moves = False
-
-    def step(self) -> None:
-        """Move, and remember what was."""
-        self.old.append(self.table())
-        self.move()
-        self.version += 1
-
-    def table(self) -> dict[str, Row]:
-        """Return the rows as they are."""
-        return {symbol: dict(row) for symbol, row in self.rows.items()}
-
-    async def say(
-        self,
-        exchange: Exchange,
-        rows: Table,
-        body: bytes | None = None,
-        *,
-        etag: bool = True,
-        **headers: str,
-    ) -> None:
-        """Send a good answer: ``rows`` are what it means, ``body`` how that is written."""
-        named = {"ETag": self.etag} if etag else {}
-        offer = self.oracle.offered(self.name, rows, self.etag if etag else None)
-        await exchange.answer(200, written(rows) if body is None else body, **named, **headers)
-        offer.sent()
-
-    @asynccontextmanager
-    async def behaving(self, mood: Mood) -> AsyncIterator[None]:
-        """Behave otherwise during the block."""
-        self.moods.append(mood)
-        try:
-            yield
-        finally:
-            self.moods.remove(mood)
-
-
-class Prices(Source):
-    """Quotes that move a little each time."""
-
-    def __init__(self, oracle: Oracle, rng: random.Random) -> None:
-        super().__init__("prices", oracle, rng)
-        for number, symbol in enumerate(SYMBOLS):
-            last = 100.0 + number
-            self.rows[symbol] = {"last": last, "open": last, "volume": 0, "time": 0}
-        self.move()
-
-    def move(self) -> None:
-        """All rows get a new time, some another price."""
-        now = round(time() * 1000)
-        for row in self.rows.values():
-            row["time"] = now
-            if self.rng.random() < 0.6:
-                row["last"] = round(row["last"] + self.rng.choice((-0.05, 0.05, 0.1, -0.1)), 2)
-                row["volume"] += self.rng.randrange(1, 50)
-
-    def freeze(self) -> None:
-        """Move for the last time, to what is young for long."""
-        super().freeze()
-        for row in self.rows.values():
-            row["time"] += 120_000
-
-    def lies(self) -> list[dict[str, Any]]:
-        """Return prices that nobody paid."""
-        now = round(time() * 1000)
-        return [
-            {"symbol": s, "last": POISON + n, "open": 1.0, "volume": POISON, "time": now}
-            for n, s in enumerate(self.rows)
-        ]
-
-
-class Scores(Source):
-    """Games that begin, go on and end; after a while others come."""
-
-    def __init__(self, oracle: Oracle, rng: random.Random) -> None:
-        super().__init__("scores", oracle, rng)
-        for game in GAMES:
-            self.rows[game] = self._game(0)
-
-    def _game(self, number: int) -> dict[str, Any]:
-        return {
-            "home": f"Reds {number}",
-            "away": f"Blues {number}",
-            "home_score": 0,
-            "away_score": 0,
-            "status": "scheduled",
-        }
-
-    def move(self) -> None:
-        """Something happens in one game, perhaps in two."""
-        for game in self.rng.sample(GAMES, self.rng.choice((0, 1, 1, 2))):
-            row = self.rows[game]
-            if row["status"] == "scheduled":
-                row["status"] = "live"
-            elif row["status"] == "final":
-                self.rows[game] = self._game(self.version)
-            elif self.rng.random() < 0.1:
-                row["status"] = "final"
-            else:
-                row[self.rng.choice(("home_score", "away_score"))] += 1
-
-    def lies(self) -> list[dict[str, Any]]:
-        """Return scores that no game ever had."""
-        return [
-            {**row, "symbol": symbol, "home_score": POISON, "status": "live"}
-            for symbol, row in self.rows.items()
-        ]
-
-
-def written(rows: Table) -> bytes:
-    """Return rows as the sources write them."""
-    return orjson.dumps({"rows": [{"symbol": symbol, **row} for symbol, row in rows.items()]})
-
-
-def _etag(asked: bytes) -> str | None:
-    for line in asked.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"if-none-match":
-            return value.strip().decode()
-    return None
-
-
-def chosen(world: World, rng: random.Random) -> list[Source]:
-    """Return one of the sources, or all."""
-    sources = list(world.sources.values())
-    return rng.choice([[source] for source in sources] + [sources])
-
-
-async def behave(
-    world: World, rng: random.Random, seconds: float, make: Callable[[Source], Mood]
-) -> None:
+async def behave(world: World, rng: random.Random, seconds: float, make: Make) -> None:
     """Let one source, or all, behave as ``make`` says for so long."""
-    sources = chosen(world, rng)
+    sources = list(world.sources.values())
+    sources = rng.choice([[source] for source in sources] + [sources])
     moods = [(source, make(source)) for source in sources]
     for source, mood in moods:
         source.moods.append(mood)
@@ -300,7 +39,12 @@ async def behave(
             source.moods.remove(mood)
 
 
-# -- faults
+def lying(source: Source) -> bytes:
+    """Return a document that is well made and untrue: nothing of it may be shown."""
+    return orjson.dumps({"rows": source.lies()})
+
+
+# -- nothing comes, or not all of it
 
 
 @fault("upstream: refused", logs=FAILS)
@@ -314,6 +58,105 @@ async def refused(world: World, rng: random.Random, seconds: float) -> None:
         await source.open()
 
 
+@fault("upstream: resets", logs=FAILS)
+async def resets(world: World, rng: random.Random, seconds: float) -> None:
+    """Connections are taken, and end without a word."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            if rng.random() < 0.5:
+                await asyncio.sleep(rng.uniform(0, 0.2))
+            exchange.reset()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: hangs", logs=FAILS)
+async def hangs(world: World, rng: random.Random, seconds: float) -> None:
+    """Requests are taken, and never answered, or with a head alone."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            if rng.random() < 0.5:
+                await exchange.raw(head(200, 1000))
+            await asyncio.sleep(2)
+            exchange.reset()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: drips", logs=FAILS)
+async def drips(world: World, rng: random.Random, seconds: float) -> None:
+    """Good answers come in small pieces, in time or not."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            source.step()
+            rows = source.table()
+            body = written(rows)
+            data = head(200, len(body), ETag=source.etag) + body
+            offer = source.oracle.offered(source.name, rows, source.etag)
+            pieces = rng.randrange(5, 30)
+            pause = rng.uniform(0.05, 0.5) / pieces
+            for start in range(0, len(data), len(data) // pieces + 1):
+                await exchange.raw(data[start : start + len(data) // pieces + 1])
+                await asyncio.sleep(pause)
+            offer.sent()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: late", logs=FAILS)
+async def late(world: World, rng: random.Random, seconds: float) -> None:
+    """Good answers come late, sometimes when nobody waits any more."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            await asyncio.sleep(rng.uniform(0, 0.3))
+            await source.honest(exchange)
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: truncated", logs=FAILS)
+async def truncated(world: World, rng: random.Random, seconds: float) -> None:
+    """Answers end in the middle, with an end of the connection that may look like a good one."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            body = lying(source)
+            part = body[: rng.randrange(1, len(body))]
+            way = rng.choice(("length", "chunks", "end", "gzip"))
+            if way == "length":
+                await exchange.raw(head(200, len(body)) + part)
+            elif way == "chunks":
+                chunk = b"%x\r\n%s\r\n" % (len(part), part)
+                await exchange.raw(head(200, None, Transfer_Encoding="chunked") + chunk)
+            elif way == "end":
+                await exchange.raw(head(200, None, Connection="close") + part)
+            else:
+                packed = gzip.compress(body)[:-9]
+                await exchange.answer(200, packed, Content_Encoding="gzip")
+            if rng.random() < 0.5:
+                exchange.reset()
+            exchange.writer.close()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+# -- something else comes
+
+
 @fault("upstream: a page of HTML", logs=FAILS)
 async def html(world: World, rng: random.Random, seconds: float) -> None:
     """A page with status 200, as of a login or a proxy."""
@@ -321,13 +164,343 @@ async def html(world: World, rng: random.Random, seconds: float) -> None:
     def make(source: Source) -> Mood:
         async def mood(exchange: Exchange) -> None:
             page = b"<!doctype html><title>Sign in</title><script>rows = %s</script>"
-            await exchange.answer(200, page % orjson.dumps(source.lies()))
+            await exchange.answer(200, page % lying(source), Content_Type="text/html")
 
         return mood
 
     await behave(world, rng, seconds, make)
 
 
-def lying(source: Source) -> bytes:
-    """Return a document that is well made and untrue."""
-    return orjson.dumps({"rows": source.lies()})
+@fault("upstream: asks to be left alone", logs=FAILS, longest=3.0)
+async def alone(world: World, rng: random.Random, seconds: float) -> None:
+    """429 and 503 with Retry-After: until then nothing may be asked."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            wait = rng.choice((1, 1, 2, 3))
+            dated = rng.random() < 0.3
+            told = formatdate(int(time()) + wait, usegmt=True) if dated else str(wait)
+            source.alone_until = int(time()) + wait if dated else time() + wait
+            await exchange.answer(rng.choice((429, 503)), lying(source), Retry_After=told)
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: errors", logs=FAILS)
+async def errors(world: World, rng: random.Random, seconds: float) -> None:
+    """Statuses of all kinds, with bodies that could be read."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            status = rng.choice((201, 203, 206, 400, 401, 403, 404, 408, 418, 429, 500, 502, 503))
+            await exchange.answer(status, lying(source))
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: redirects", logs=FAILS)
+async def redirects(world: World, rng: random.Random, seconds: float) -> None:
+    """It sends whoever asks elsewhere, round in circles, or here at last."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            choices = (
+                "/elsewhere",
+                source.url,
+                "http://127.0.0.2:9/",
+                "ftp://127.0.0.1/",
+                "//",
+                "%",
+            )
+            if rng.random() < 0.3:
+                await source.honest(exchange)
+            else:
+                status = rng.choice((301, 302, 307, 308))
+                await exchange.answer(status, lying(source), Location=rng.choice(choices))
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: no HTTP", logs=FAILS)
+async def no_http(world: World, rng: random.Random, seconds: float) -> None:
+    """What answers speaks another language, or this one badly."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            body = lying(source)
+            noise = (
+                b"SSH-2.0-OpenSSH_9.6\r\n",
+                rng.randbytes(300),
+                b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + body,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n" + body,
+                b"HTTP/1.1 2000 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
+                b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000 + b"\r\n" + body,
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + body,
+                head(200, len(body), Content_Encoding="gzip") + body,
+            )
+            await exchange.raw(rng.choice(noise))
+            exchange.writer.close()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+def wrong_documents(rows: Sequence[dict[str, Any]]) -> list[bytes]:
+    """Return bodies of which no row can be read, though they come with status 200."""
+    good = orjson.dumps({"rows": list(rows)})
+    symbols = [str(row["symbol"]).encode() for row in rows]
+    values: list[Any] = [{}, [1], "soon", True, None]
+    untyped = [
+        dict.fromkeys(row, values[n % len(values)]) | {"symbol": row["symbol"]}
+        for n, row in enumerate(rows)
+    ]
+    numbers = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5_000, b"0x10", b"1.2.3", b"+1"]
+    odd = [b'{"symbol":"%s","last":%s}' % pair for pair in zip(symbols, numbers, strict=False)]
+    return [
+        b"",
+        b" \n ",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"rows"',
+        b"12",
+        b'{"rows":null}',
+        b'{"rows":[]}',
+        b'{"rows":{}}',
+        b'{"rows":"none"}',
+        b'{"data":' + good + b"}",
+        good + good,
+        good + b"}",
+        good.replace(b":", b"=", 1),
+        good.replace(b"symbol", b"sym"),
+        good.decode().encode("utf-16"),
+        good.replace(b"rows", b"r\xffws"),
+        b"[" * 50_000,
+        b'{"rows":[' + b",".join(odd) + b"]}",
+        orjson.dumps({"rows": untyped}),
+        orjson.dumps({"rows": [1, "two", None, [3]]}),
+        good[:-1] + b',"more":"' + b"x" * 300_000 + b'"}',
+        orjson.dumps({"rows": [], "error": "quota"}),
+    ]
+
+
+@fault("upstream: wrong JSON", logs=FAILS)
+async def wrong_json(world: World, rng: random.Random, seconds: float) -> None:
+    """Documents that are not what was configured, each time another."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            body = rng.choice(wrong_documents(source.lies()))
+            await exchange.answer(200, body, ETag=source.other(), Content_Type="application/json")
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: gzip bombs", logs=FAILS, longest=3.0)
+async def bombs(world: World, rng: random.Random, seconds: float) -> None:
+    """Answers that are small, and endless once they are inflated."""
+    bomb = gzip.compress(b" " * 30_000_000 + b"{}")
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            await exchange.answer(200, bomb, Content_Encoding="gzip")
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+# -- rows are not as they were
+
+
+@fault("upstream: some rows wrong", logs=REJECTED)
+async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
+    """Some rows cannot be read, the others are good."""
+
+    def make(source: Source) -> Mood:
+        ill = rng.sample(sorted(source.rows), rng.randrange(1, len(source.rows)))
+
+        async def mood(exchange: Exchange) -> None:
+            source.step()
+            rows: dict[str, Row] = dict(source.table())
+            told: list[Any] = []
+            lies = {row["symbol"]: row for row in source.lies()}
+            for symbol, row in list(rows.items()):
+                if symbol not in ill:
+                    told.append({"symbol": symbol, **row})
+                    continue
+                rows[symbol] = KEEP
+                told.append(_unreadable(rng, lies[symbol]))
+            body = orjson.dumps({"rows": told})
+            await source.say(exchange, rows, body, ETag=source.other())
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+def _unreadable(rng: random.Random, row: dict[str, Any]) -> Any:
+    """Return a row that says nothing that can be used, but perhaps whose it is."""
+    needed = "last" if "last" in row else "home_score"
+    value: Any = rng.choice(({"x": 1}, [1], "soon", True, "1e999", "1,2,3", None, ""))
+    if rng.random() < 0.2:
+        return rng.choice((None, 7, "row", [], {}))
+    if rng.random() < 0.2:
+        return {name: value for name, value in row.items() if name != needed}
+    return {**row, needed: value}
+
+
+@fault("upstream: rows come and go")
+async def come_and_go(world: World, rng: random.Random, seconds: float) -> None:
+    """Instruments vanish from the answers, others appear, and all of that back again."""
+    source = world.sources["prices"]
+
+    async def mood(exchange: Exchange) -> None:
+        source.step()
+        rows = source.table()
+        for symbol in rng.sample(sorted(rows), rng.randrange(0, 12)):
+            del rows[symbol]
+        for number in range(rng.randrange(0, 4)):
+            rows[f"N{number}"] = {"last": 5.5, "open": 5.0, "volume": 1, "time": _now()}
+        await source.say(exchange, rows, ETag=source.other())
+
+    source.moods.append(mood)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        source.moods.remove(mood)
+
+
+@fault("upstream: said again")
+async def again(world: World, rng: random.Random, seconds: float) -> None:
+    """The same answer comes again, with 200, under its own name, another, or none."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            if rng.random() < 0.3:
+                source.step()
+            name = rng.choice((source.etag, source.other()))
+            await source.say(exchange, source.table(), ETag=name)
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: older answers")
+async def older(world: World, rng: random.Random, seconds: float) -> None:
+    """Answers of a moment ago come after newer ones, as from several caches."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            source.step()
+            rows = rng.choice([*source.old, source.table()])
+            await source.say(exchange, rows, ETag=source.other())
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: clocks jump")
+async def clocks(world: World, rng: random.Random, seconds: float) -> None:
+    """The times in its rows jump forth and back, by seconds or years."""
+    source = world.sources["prices"]
+    offset = rng.choice((-2e9, -86_400, -3_600, -20, -3, 3, 20, 3_600, 86_400, 2e9)) * 1000
+
+    async def mood(exchange: Exchange) -> None:
+        source.step()
+        shifts = rng.random() < 0.8
+        rows = {
+            symbol: {**row, "time": round(row["time"] + offset * shifts)}
+            for symbol, row in source.table().items()
+        }
+        await source.say(exchange, rows, ETag=source.other())
+
+    source.moods.append(mood)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        source.moods.remove(mood)
+
+
+@fault("upstream: scores flap")
+async def flaps(world: World, rng: random.Random, seconds: float) -> None:
+    """Scores fall and games go back, for one answer or several, and rise again."""
+    source = world.sources["scores"]
+
+    async def mood(exchange: Exchange) -> None:
+        if rng.random() < 0.5:
+            source.step()
+        rows = source.table()
+        for game in rng.sample(sorted(rows), rng.randrange(0, 4)):
+            back: dict[str, Any] = rng.choice(
+                ({"home_score": 0}, {"away_score": 0}, {"status": "scheduled"}, {"status": "live"})
+            )
+            rows[game] = {**rows[game], **back}
+            if rng.random() < 0.3:
+                source.rows[game] = dict(rows[game])  # it stays so
+        await source.say(exchange, rows, ETag=source.other())
+
+    source.moods.append(mood)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        source.moods.remove(mood)
+
+
+# -- HTTP as it may be
+
+
+@fault("upstream: keeps no connection", logs=FAILS)
+async def keeps_none(world: World, rng: random.Random, seconds: float) -> None:
+    """After each answer the connection ends, and nothing told so."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            await source.honest(exchange)
+            await asyncio.sleep(rng.choice((0, 0, 0.05, 0.15)))
+            exchange.writer.close()
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+@fault("upstream: other forms")
+async def forms(world: World, rng: random.Random, seconds: float) -> None:
+    """Good answers in chunks, compressed, after news that it is coming, named by a date or not."""
+
+    def make(source: Source) -> Mood:
+        async def mood(exchange: Exchange) -> None:
+            source.step()
+            rows, way = source.table(), rng.randrange(4)
+            if way == 0:
+                await exchange.raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+            if way == 1:
+                await source.say(
+                    exchange, rows, gzip.compress(written(rows)), Content_Encoding="gzip"
+                )
+            elif way == 2:
+                source.others += 1
+                date = formatdate(1_700_000_000 + source.others, usegmt=True)
+                await source.say(exchange, rows, ETag="", Last_Modified=date)
+            else:
+                await source.say(exchange, rows, ETag=rng.choice(("", source.etag)))
+
+        return mood
+
+    await behave(world, rng, seconds, make)
+
+
+def _now() -> int:
+    return round(time() * 1000)

@@ -24,7 +24,7 @@ import orjson
 
 from tests.faults.crowd import Crowd
 from tests.faults.oracle import Oracle, Terms
-from tests.faults.upstream import Prices, Scores, Source
+from tests.faults.sources import Prices, Scores, Source
 from tests.illness import Proxy, proxy
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +34,7 @@ ADMIN = "an-admin-of-the-fault-suite"
 
 CONFIG = """
 server:
-  heartbeat: 1s
+  heartbeat: 2s
   stall_timeout: 4s
   presence: 1s
   max_viewers: {most}
