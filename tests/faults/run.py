@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.faults import process, upstream, viewers  # noqa: F401 - they register their faults
+from tests.faults import network, process, upstream, viewers  # noqa: F401 - they register their faults
 from tests.faults.schedule import FAULTS, Event, plan
 from tests.faults.world import World, unexpected, until, world
 

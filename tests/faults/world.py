@@ -25,7 +25,7 @@ import orjson
 from tests.faults.crowd import Crowd
 from tests.faults.oracle import Oracle, Terms
 from tests.faults.sources import Prices, Scores, Source
-from tests.illness import Proxy, proxy
+from tests.faults.wire import Wire, wire
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
@@ -203,9 +203,12 @@ class World:
     oracle: Oracle
     sources: dict[str, Source]
     server: Server
-    proxies: list[Proxy]
+    wires: list[Wire]
+    """What lies between the server and some of the viewers."""
     crowd: Crowd
     http: httpx.AsyncClient
+    source_wires: list[Wire] = field(default_factory=list)
+    """What lies between the server and its source of prices."""
     allowed: list[str] = field(default_factory=lambda: list(ALWAYS))
     """Patterns of log lines that may be there."""
     errors: list[str] = field(default_factory=list)
@@ -290,7 +293,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterator[World]:
+async def world(seed: int, viewers: int = 200, wires: int = 4) -> AsyncIterator[World]:
     """Run a world during the block; its folder goes with it."""
     folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
     oracle = Oracle(TERMS)
@@ -303,6 +306,7 @@ async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterato
         for source in sources:
             await source.open()
             stack.push_async_callback(source.close)
+        between = stack.enter_context(wire(prices.port))
         config = folder / "config.yaml"
         config.write_text(
             CONFIG.format(
@@ -310,16 +314,24 @@ async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterato
                 admin=ADMIN,
                 every=every,
                 timeout=every - 10,
-                prices=prices.url,
+                prices=prices.url.replace(str(prices.port), str(between.port)),
                 scores=scores.url,
             )
         )
         server = Server(config, folder / "log")
-        links = [stack.enter_context(proxy(server.port)) for _ in range(proxies)]
+        links = [stack.enter_context(wire(server.port)) for _ in range(wires)]
         crowd = Crowd(oracle, viewers, seed, server.port, [link.port for link in links])
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False))
         there = World(
-            seed, folder, oracle, {s.name: s for s in sources}, server, links, crowd, http
+            seed,
+            folder,
+            oracle,
+            {s.name: s for s in sources},
+            server,
+            links,
+            crowd,
+            http,
+            [between],
         )
         stack.callback(server.kill)
         server.start()
