@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from tests.faults.schedule import fault
@@ -153,6 +153,7 @@ async def no_memory(world: World, rng: random.Random, seconds: float) -> None:
     """It gets no more memory while viewers come; libraries may end it, then it is started again."""
     async with world.server.turn:
         size, room = world.server.size(), rng.choice((0.2, 1, 4, 8)) * MEGABYTE
+        world.oracle.poor_until = time() + seconds + AWAKE_SECONDS
         async with limited(world.server, resource.RLIMIT_AS, lambda: size + round(room)):
             end = monotonic() + seconds
             while monotonic() < end and world.server.runs:

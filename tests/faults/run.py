@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.faults import network, process, upstream, viewers  # noqa: F401 - they register their faults
+from tests.faults import (  # noqa: F401 - they register their faults
+    bus,
+    network,
+    process,
+    upstream,
+    viewers,
+)
 from tests.faults.schedule import FAULTS, Event, plan
 from tests.faults.world import World, unexpected, until, world
 
@@ -54,11 +60,17 @@ class Verdict:
 
 
 async def run(
-    seed: int, seconds: float = 60.0, crowd: int = 200, only: str = "", events: Sequence[Event] = ()
+    seed: int,
+    seconds: float = 60.0,
+    crowd: int = 200,
+    only: str = "",
+    events: Sequence[Event] = (),
+    *,
+    cluster: bool = False,
 ) -> Verdict:
     """Run the schedule of a seed, or ``events``, and return what came of it."""
-    verdict = Verdict(seed, events or plan(seed, seconds, only))
-    async with world(seed, crowd) as there:
+    verdict = Verdict(seed, events or plan(seed, seconds, only, cluster=cluster))
+    async with world(seed, crowd, cluster=cluster) as there:
         try:
             await _warm_up(there)
             await _suffer(there, verdict.events)
@@ -182,13 +194,14 @@ async def _shrink(there: World, verdict: Verdict) -> None:
 
 
 async def _end(there: World) -> None:
-    """End the server as a service manager does."""
-    there.server.signal(signal.SIGTERM)
-    await until(lambda: not there.server.runs, "the server has not ended", patience=20)
-    assert there.server.process is not None
-    code = there.server.process.returncode
-    if code not in (0, -signal.SIGTERM):
-        there.complain(f"the server ended with {code}")
+    """End each process as a service manager does."""
+    for server in there.servers:
+        server.signal(signal.SIGTERM)
+        await until(lambda s=server: not s.runs, "the server has not ended", patience=20)  # type: ignore[misc]
+        assert server.process is not None
+        code = server.process.returncode
+        if code not in (0, -signal.SIGTERM):
+            there.complain(f"the server ended with {code}")
 
 
 def _judge_ends(there: World) -> None:

@@ -22,14 +22,18 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.buses import Redis, redis
 from tests.faults.crowd import Crowd
 from tests.faults.oracle import Oracle, Terms
 from tests.faults.sources import Prices, Scores, Source
 from tests.faults.wire import Wire, wire
+from tests.illness import Proxy, proxy
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
 PATIENCE = 30.0
+LEASE = 1.0
+"""Seconds for which a process of a cluster is the poller without saying so again."""
 ADMIN = "an-admin-of-the-fault-suite"
 
 CONFIG = """
@@ -147,6 +151,11 @@ class Server:
             )
 
     @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
     def pid(self) -> int:
         """Its process id."""
         assert self.process is not None
@@ -217,28 +226,54 @@ class World:
     """Whether something happened by which viewers may lose their connection."""
     base: Footprint | None = None
     restarts: int = 0
+    others: list[Server] = field(default_factory=list)
+    """More processes that serve the same boards, where there is a bus."""
+    bus: Redis | None = None
+    bus_links: list[Proxy] = field(default_factory=list)
+    """Between the bus and each of the processes."""
+    bus_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who does something to the bus itself."""
+
+    @property
+    def servers(self) -> list[Server]:
+        """All processes."""
+        return [self.server, *self.others]
+
+    @property
+    def the_bus(self) -> Redis:
+        """The bus, where there is one."""
+        assert self.bus is not None, "there is no bus"
+        return self.bus
+
+    async def polls(self, server: Server) -> bool:
+        """Whether a process reads the feeds, by its log."""
+        text = await asyncio.to_thread(server.log.read_text, errors="replace")
+        last = text.rpartition("this process reads the feeds ")[2]
+        return server.runs and last.startswith("now")
 
     @property
     def url(self) -> str:
         """Where the server answers."""
-        return f"http://{HOST}:{self.server.port}"
+        return self.server.url
 
     def complain(self, words: str) -> None:
         """Take note of something that must not be."""
         self.oracle.complain(words)
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, server: Server | None = None) -> Any:
         """Return the JSON at ``path``; None while there is no answer."""
+        url = (server or self.server).url
         with suppress(httpx.HTTPError, orjson.JSONDecodeError):
-            return orjson.loads((await self.http.get(self.url + path)).content)
+            return orjson.loads((await self.http.get(url + path)).content)
         return None
 
-    async def ready(self) -> None:
+    async def ready(self, server: Server | None = None) -> None:
         """Wait until viewers may come."""
+        which = server or self.server
 
         async def look() -> bool:
-            assert self.server.runs, f"the server has ended: {self.server.log.read_text()[-2000:]}"
-            return bool(((await self.get("/readyz")) or {}).get("status") == "ready")
+            assert which.runs, f"the server has ended: {which.log.read_text()[-2000:]}"
+            return bool(((await self.get("/readyz", which)) or {}).get("status") == "ready")
 
         await until(look, "the server is not ready")
 
@@ -264,7 +299,8 @@ class World:
 
     def log_lines(self) -> list[str]:
         """Return what the server has logged."""
-        return self.server.log.read_text(errors="replace").splitlines()
+        logs = (server.log.read_text(errors="replace") for server in self.servers)
+        return [line for log in logs for line in log.splitlines()]
 
 
 async def until(
@@ -293,10 +329,15 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def world(seed: int, viewers: int = 200, wires: int = 4) -> AsyncIterator[World]:
-    """Run a world during the block; its folder goes with it."""
+async def world(
+    seed: int, viewers: int = 200, wires: int = 4, *, cluster: bool = False
+) -> AsyncIterator[World]:
+    """Run a world during the block; its folder goes with it.
+
+    A ``cluster`` is two processes and a bus that writes down what it takes.
+    """
     folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
-    oracle = Oracle(TERMS)
+    oracle = Oracle(TERMS, shared=2 * LEASE if cluster else None)
     prices = Prices(oracle, random.Random(f"prices {seed}"))
     scores = Scores(oracle, random.Random(f"scores {seed}"))
     sources: list[Source] = [prices, scores]
@@ -308,16 +349,15 @@ async def world(seed: int, viewers: int = 200, wires: int = 4) -> AsyncIterator[
             stack.push_async_callback(source.close)
         between = stack.enter_context(wire(prices.port))
         config = folder / "config.yaml"
-        config.write_text(
-            CONFIG.format(
-                most=viewers + 400,
-                admin=ADMIN,
-                every=every,
-                timeout=every - 10,
-                prices=prices.url.replace(str(prices.port), str(between.port)),
-                scores=scores.url,
-            )
+        text = CONFIG.format(
+            most=viewers + 400,
+            admin=ADMIN,
+            every=every,
+            timeout=every - 10,
+            prices=prices.url.replace(str(prices.port), str(between.port)),
+            scores=scores.url,
         )
+        config.write_text(text)
         server = Server(config, folder / "log")
         links = [stack.enter_context(wire(server.port)) for _ in range(wires)]
         crowd = Crowd(oracle, viewers, seed, server.port, [link.port for link in links])
@@ -333,13 +373,29 @@ async def world(seed: int, viewers: int = 200, wires: int = 4) -> AsyncIterator[
             http,
             [between],
         )
-        stack.callback(server.kill)
-        server.start()
-        await there.ready()
+        if cluster:
+            _add_bus(there, text, stack)
+            crowd.lead(there.others[0].port)
+        for one in there.servers:
+            stack.callback(one.kill)
+            one.start()
+        for one in there.servers:
+            await there.ready(one)
         stack.push_async_callback(crowd.go)
         crowd.come()
         await there.settle()
         yield there
+
+
+def _add_bus(world: World, config: str, stack: AsyncExitStack) -> None:
+    """Let the world have a bus, and one more process that meets the first there."""
+    always = ("--appendonly", "yes", "--appendfsync", "always")
+    world.bus = stack.enter_context(redis(world.folder, "redis-server", *always))
+    world.others = [Server(world.folder / "other.yaml", world.folder / "other-log")]
+    for server in world.servers:
+        link = stack.enter_context(proxy(world.bus.port))
+        world.bus_links.append(link)
+        server.config.write_text(f"{config}bus: {{url: '{link.url}', lease: {LEASE:g}s}}\n")
 
 
 def unexpected(
