@@ -149,12 +149,15 @@ VIOLATIONS = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-def test_a_violation_is_closed_by_the_book(server: Running, name: str) -> None:
-    """With the code of RFC 6455, 7.4.1."""
+def test_a_violation_is_closed_by_the_book(
+    server: Running, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the code of RFC 6455, 7.4.1, and without a word in the log: strangers do not fill it."""
     sent, code = VIOLATIONS[name]
     with RawViewer(server) as viewer:
         viewer.send(sent)
         assert viewer.close_code() == code
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_compressed_without_having_agreed_is_a_violation(server: Running) -> None:

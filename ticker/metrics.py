@@ -300,8 +300,7 @@ class Metrics(Collector):
         lag = {QUANTILES[name]: seconds for name, seconds in ticker.lag.quantiles().items()}
         words = "How late the event loop was in the last minute; quantile 1 is the maximum."
         yield _by("quantile", GAUGE, "ticker_loop_lag_seconds", words, lag)
-        words = "Tasks on the event loop: one per viewer, a few per board and feed."
-        yield GAUGE("ticker_tasks", words, len(asyncio.all_tasks()))
+        yield GAUGE("ticker_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         outcomes = {"ok": reloads.ok, "failed": reloads.failed}
         words = "Times that the config was loaded again, by outcome."
         yield _by("outcome", COUNTER, "ticker_config_reloads_total", words, outcomes)

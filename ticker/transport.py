@@ -20,6 +20,7 @@ from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
+from websockets.frames import CloseCode as WebSocketCloseCode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import ExtensionParameter
 
@@ -106,6 +107,18 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         """Send nothing more to a peer that says goodbye."""
         self.pause_writing()
         super().handle_close(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a message; end a peer whose text is none, which uvicorn would log as a defect."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(WebSocketCloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the viewer at once: the application learns of it only when it next reads."""
