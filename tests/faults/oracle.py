@@ -34,8 +34,10 @@ SLACK = 1.5
 
 WRONG_KEPT = 40
 STEPS_KEPT = 4_000
-FRONTIER_KEPT = 60
-"""Where several processes take turns, so many possibilities are followed, the latest."""
+ANSWERS_KEPT = 40
+FRONTIER_KEPT = 400
+"""Where several processes take turns, any of the latest answers may have been the last one taken;
+so many possibilities are followed at most."""
 MARKS = ("stale", "down")
 OVER = ("final", "abandoned", "cancelled")
 BEGUN = ("live", "break", "suspended", "final")
@@ -218,7 +220,8 @@ class Oracle:
                 truth.frontier.append(node)
             truth.note(node)
         if self.shared is not None:
-            del truth.frontier[:-FRONTIER_KEPT]
+            young = [n for n in truth.frontier if n.number > truth.count - ANSWERS_KEPT]
+            truth.frontier = (young or truth.frontier)[-FRONTIER_KEPT:]
 
     def _step(self, feed: str, node: Node, said: Table, etag: str | None) -> Node:
         """Return what is shown once ``said`` was taken after ``node``."""
