@@ -203,9 +203,9 @@ async def _knock(world: World) -> None:
             writer.transport.abort()
 
 
-@fault("process: its log is full", logs=FAILED)
+@fault("process: its log is full", logs=FAILED, errors=(r'\{.*\{"time":',))
 async def full_log(world: World, rng: random.Random, seconds: float) -> None:
-    """No line of the log can be written: as on a full disk."""
+    """No line of the log can be written, or only the beginning of one: as on a full disk."""
     async with world.server.turn:
         size = world.server.log.stat().st_size + rng.randrange(100)
         async with limited(world.server, resource.RLIMIT_FSIZE, lambda: size):

@@ -409,7 +409,8 @@ def unexpected(
         try:
             entry = orjson.loads(line)
         except orjson.JSONDecodeError:
-            found.append(line)
+            if not any(pattern.match(line) for pattern in bad_patterns):
+                found.append(line)
             continue
         words = str(entry.get("event", ""))
         bad = entry.get("level") in ("error", "critical") or "exception" in entry
