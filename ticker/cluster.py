@@ -70,6 +70,10 @@ CLOCKS_SECONDS = 2.0
 DOUBT_LEASES = 2
 """Leases without a word of the bus, or without a poller, after which no board can be trusted."""
 
+SURE_LEASES = 0.5
+"""Leases for which there must be a poller again before boards are trusted again: what it finds to
+be old by now it has said then."""
+
 DECLINED_SECONDS = 60.0
 """Longest time for which a process that could not become the poller does not want to."""
 
@@ -185,6 +189,8 @@ class Cluster:
         self._behind: dict[str, tuple[Position, float]] = {}  # where boards are to be, since when
         self._fetched: dict[str, float] = {}  # when such a board was last read as a whole
         self._failures = 0  # beats in a row
+        self._doubt: str | None = None  # why nothing can be trusted
+        self._sure_since: float | None = None  # since when all seems well again after that
         self._spread = False  # whether many processes read boards anew now
         self._no_poller_since: float | None = None
         self._handlers: dict[str, Heard] = {}
@@ -545,11 +551,25 @@ class Cluster:
             why = NO_POLLER
         elif self._poller_is_stuck:
             why = NOTHING_TAKEN
+        if why is not None:
+            self._sure_since = None
+        elif self._doubt is not None and not self._is_sure(now):
+            why = self._doubt
+        self._doubt = why
         late = self._late(now)
         for name, live in self._boards.items():
             nothing = NOTHING_COMES if name in late else None
             if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
                 self._hub.publish(live)
+
+    def _is_sure(self, now: float) -> bool:
+        """Whether there was a poller for long enough to tell how old all is after a doubt."""
+        pulse = self.pulse
+        if pulse is None or not pulse.term or pulse.settled != pulse.memory or self._behind:
+            self._sure_since = None
+            return False
+        self._sure_since = self._sure_since or now
+        return now - self._sure_since >= SURE_LEASES * self.settings.lease
 
     @property
     def _poller_is_stuck(self) -> bool:
