@@ -89,7 +89,7 @@ class Viewer(asyncio.Protocol):
         while True:
             try:
                 await self._visit()
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, EOFError) as error:
                 self.ends[type(error).__name__] += 1
             await asyncio.sleep(self._rng.uniform(0.05, 0.5))
 
@@ -256,6 +256,73 @@ class Viewer(asyncio.Protocol):
                 self.oracle.age(view.state, message["at"] / 1000, str(self))
 
 
+class Listener(Viewer):
+    """One who watches a board over Server-Sent Events, and resumes by its last event's id."""
+
+    def __init__(
+        self, number: int, oracle: Oracle, boards: list[str], port: Callable[[], int], seed: str
+    ) -> None:
+        super().__init__(number, oracle, boards, port, seed)
+        self.views = {board: View() for board in self._rng.sample(boards, 1)}
+        self.rate = None
+        self._id = ""
+
+    def rest(self) -> None:
+        """Go on: there is no pause."""
+
+    async def _visit(self) -> None:
+        (board,) = self.views
+        self._leaving = ""
+        self.connects += 1
+        known = f"Last-Event-ID: {self._id}\r\n" if self._id else ""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(HOST, self._port(), limit=2**20)
+        self._transport = cast("asyncio.Transport", writer.transport)
+        try:
+            writer.write(
+                f"GET /events?board={board} HTTP/1.1\r\nHost: {HOST}\r\n{known}\r\n".encode()
+            )
+            async with asyncio.timeout(CONNECT_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split(b" ", 2)[1])
+            if status == 200:
+                self.heard = self.since = time()
+                await self._listen(reader)
+            self._leaving = self._leaving or ("refused" if status != 200 else "")
+            if status not in (200, 429, 503):
+                self.oracle.complain(f"events refused: {head!r}")
+        except EOFError:
+            pass
+        finally:
+            self.heard = self.since = 0.0
+            self._transport = None
+            writer.transport.abort()
+        if not self._leaving:
+            self.ends["events"] += 1
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Read events until the end; each chunk is one (RFC 9112, 7.1)."""
+        text = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            text += (await reader.readexactly(size + 2))[:-2]
+            *events, text = text.split(b"\n\n")
+            for event in events:
+                self._take_event(event)
+
+    def _take_event(self, event: bytes) -> None:
+        self.heard = time()
+        for line in event.split(b"\n"):
+            name, _, value = line.partition(b": ")
+            if name == b"id":
+                self._id = value.decode()
+            elif name == b"data":
+                self._take(value)
+
+
+LISTENERS = 12
+"""One of so many viewers listens to Server-Sent Events."""
+
+
 class Crowd:
     """All of these viewers. ``ports`` are where they go: straight, or through something."""
 
@@ -276,7 +343,8 @@ class Crowd:
             def leads(where: int = where) -> int:
                 return where
 
-            viewer = Viewer(number, oracle, boards, leads, f"{seed}/{number}")
+            kind = Listener if number % LISTENERS == LISTENERS - 1 else Viewer
+            viewer = kind(number, oracle, boards, leads, f"{seed}/{number}")
             viewer.direct = not ways
             self.viewers.append(viewer)
 

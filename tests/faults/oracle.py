@@ -29,6 +29,9 @@ Table = Mapping[str, Row]
 KEEP: dict[str, Any] = {}
 """Stands for a row that cannot be read: what is shown of it stays, and grows old."""
 
+UNNAMED = ""
+"""The symbol of a row that cannot be read, nor whose it is: no row that is missing may go."""
+
 SLACK = 1.5
 """Seconds in which old age must show: feeds are judged twice a second."""
 
@@ -103,6 +106,7 @@ class _Truth:
         self.note(start)
         self.good: dict[str, float] = {}
         """When each row was last said, in epoch seconds."""
+        self.prices: dict[str, set[float]] = {}
         self.good_at = 0.0
         """When the source last said anything that could be used."""
 
@@ -184,6 +188,9 @@ class Oracle:
         """
         truth = self._truths[feed]
         truth.count += 1
+        for symbol, row in rows.items():
+            if "last" in row:
+                truth.prices.setdefault(symbol, set()).add(row["last"])
         steps = [self._step(feed, node, rows, etag) for node in truth.frontier]
         self._extend(truth, steps)
         return Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP])
@@ -228,7 +235,9 @@ class Oracle:
         number = self._truths[feed].count
         rows: dict[str, Row] = {}
         doubts: dict[str, tuple[frozenset[str], Row]] = {}
-        for symbol, row in said.items():
+        missing = {symbol: KEEP for symbol in node.rows if symbol not in said}
+        stay = missing if UNNAMED in said else {}
+        for symbol, row in {**said, **stay}.items():
             known = node.rows.get(symbol)
             if row is KEEP:
                 if known is not None:
@@ -253,6 +262,10 @@ class Oracle:
     def truth(self, board: str) -> Table:
         """Return what everybody has to see once the last answer was taken."""
         return self._truths[board].frontier[-1].rows
+
+    def said(self, board: str, symbol: str) -> set[float]:
+        """Return all that a source ever said of the price of something."""
+        return self._truths[board].prices.get(symbol, set())
 
     def shows_truth(self, board: str, rows: Table) -> bool:
         """Whether rows are what the source said last."""
@@ -361,7 +374,8 @@ class Oracle:
     def _find(self, state: State, floor: int, who: str) -> int:
         """Return the first answer not before ``floor`` that a state can show; complain of none."""
         truth = self._truths[state.board]
-        numbers = truth.where.get(fingerprint(self._plain(state, who)), ())
+        self._fits(state, who)
+        numbers = truth.where.get(fingerprint(state.rows), ())
         found = min((number for number in numbers if number >= floor), default=None)
         if found is not None:
             return found
@@ -373,12 +387,11 @@ class Oracle:
             self.complain(f"never so: {what} is as its source never was: {why}; {who}")
         return floor
 
-    def _plain(self, state: State, who: str) -> Table:
-        """Return rows as a source can have said them, without what the server adds."""
+    def _fits(self, state: State, who: str) -> None:
+        """Look whether what the server adds to rows fits to them."""
         for symbol, row in state.rows.items():
             if "change" in row and abs(row["change"] - (row["last"] - row["open"])) > 1e-6:
                 self.complain(f"torn: row '{symbol}' is {row}; {who}")
-        return state.rows
 
 
 ADDED = frozenset({"quality", "change", "change_pct", "clock_at"})
@@ -386,15 +399,16 @@ ADDED = frozenset({"quality", "change", "change_pct", "clock_at"})
 
 def fingerprint(rows: Table) -> bytes:
     """Return a name of rows as sources say them, however numbers are written."""
-    plain = {
-        symbol: {
-            name: float(value) if isinstance(value, int) else value
-            for name, value in row.items()
-            if name not in ADDED
-        }
-        for symbol, row in rows.items()
+    return orjson.dumps({s: plain(r) for s, r in rows.items()}, option=orjson.OPT_SORT_KEYS)
+
+
+def plain(row: Row) -> Row:
+    """Return a row as its source can have said it."""
+    return {
+        name: float(value) if isinstance(value, int) else value
+        for name, value in row.items()
+        if name not in ADDED
     }
-    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
 def patched(rows: Table, patch: Mapping[str, Any]) -> Table:
@@ -442,6 +456,11 @@ def difference(one: State, other: State) -> str:
 
 def difference_of(expected: Table, got: Table) -> str:
     """Return in words the first rows that differ."""
-    symbols = [s for s in {**expected, **got} if expected.get(s) != got.get(s)]
+    empty: Row = {"no": "row"}
+    symbols = [
+        symbol
+        for symbol in {**expected, **got}
+        if plain(expected.get(symbol, empty)) != plain(got.get(symbol, empty))
+    ] or [symbol for symbol in expected if expected[symbol] != got.get(symbol)]
     parts = [f"'{s}' expected {expected.get(s)}, got {got.get(s)}" for s in symbols[:3]]
     return f"{len(symbols)} rows differ: " + "; ".join(parts)

@@ -77,6 +77,7 @@ async def run(
             begun = monotonic()
             await _calm_down(there, verdict)
             verdict.calm = monotonic() - begun
+            await _judge_history(there)
             await _shrink(there, verdict)
             health = await there.get("/healthz")
             verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
@@ -162,7 +163,10 @@ async def _odd(there: World) -> list[str]:
         for viewer in there.crowd.viewers:
             if viewer.paused:
                 viewer.rest()
-            state = viewer.views[board].state
+            view = viewer.views.get(board)
+            if view is None:
+                continue
+            state = view.state
             if not viewer.connected or state is None:
                 odd.append(f"viewer {viewer.number} is not there")
             elif (state.epoch, state.seq) != (told["epoch"], told["seq"]):
@@ -170,9 +174,22 @@ async def _odd(there: World) -> list[str]:
                 odd.append(f"viewer {viewer.number}: {state.epoch}-{state.seq}, not {place}")
             elif state.rows != told["rows"]:
                 odd.append(f"viewer {viewer.number} shows other rows than the server")
-            elif viewer.views[board].feeds[board]["quality"] != "live":
-                odd.append(f"viewer {viewer.number} is told {viewer.views[board].feeds}")
+            elif view.feeds[board]["quality"] != "live":
+                odd.append(f"viewer {viewer.number} is told {view.feeds}")
     return odd
+
+
+async def _judge_history(there: World) -> None:
+    """The past of prices has nothing but what its source said, in its order."""
+    told = await there.get("/api/boards/prices/history")
+    rows = (await there.get("/api/boards/prices"))["rows"]
+    for symbol, past in told["rows"].items():
+        values = [value for value in past["value"] if value is not None]
+        made_up = set(values) - there.oracle.said("prices", symbol)
+        if made_up or sorted(past["at"]) != past["at"]:
+            there.complain(f"the past of '{symbol}' is {past}, of which {made_up} was never said")
+        if values[-1:] != [rows[symbol]["last"]]:
+            there.complain(f"the past of '{symbol}' ends with {past['value'][-1]}: {rows[symbol]}")
 
 
 async def _shrink(there: World, verdict: Verdict) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tests.faults.oracle import KEEP, Row
+from tests.faults.oracle import KEEP, UNNAMED, Row
 from tests.faults.schedule import fault
 from tests.faults.sources import Exchange, Mood, Source, head, written
 
@@ -340,6 +340,8 @@ async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
                     continue
                 rows[symbol] = KEEP
                 told.append(_unreadable(rng, lies[symbol]))
+                if not (isinstance(told[-1], dict) and told[-1]):
+                    rows[UNNAMED] = KEEP
             body = orjson.dumps({"rows": told})
             await source.say(exchange, rows, body, ETag=source.other())
 
