@@ -31,6 +31,8 @@ class View:
     def __init__(self) -> None:
         self.state: State | None = None
         self.feeds: Mapping[str, Any] = {}
+        self.told = False
+        """Whether anything was said of it over this connection: before, its viewer waits."""
 
 
 class Viewer(asyncio.Protocol):
@@ -119,6 +121,8 @@ class Viewer(asyncio.Protocol):
         self.connects += 1
         self.paused = False
         self._parts = []
+        for view in self.views.values():
+            view.told = False
         resumes = any(view.state for view in self.views.values())
         query = "" if resumes else "?" + "&".join(f"board={board}" for board in self.views)
         if self.rate and query:
@@ -221,6 +225,8 @@ class Viewer(asyncio.Protocol):
         self.last.append(text)
         message = self.oracle.read(text)
         view = self.views.get(message.get("board"))
+        if view is not None and message["type"] in ("snapshot", "diff", "status"):
+            view.told = True
         match message["type"]:
             case "welcome":
                 self.heartbeat = message["heartbeat"]
@@ -405,7 +411,7 @@ class Crowd:
             return
         patience = 1 / (viewer.rate or 1)
         for board, view in viewer.views.items():
-            if view.state is not None:
+            if view.state is not None and view.told:
                 if not viewer.doubts(board):
                     self.oracle.age(view.state, now - patience, str(viewer))
                 told = view.feeds.get(board, {})

@@ -21,7 +21,7 @@ from tests.faults.world import HOST, until
 if TYPE_CHECKING:
     from tests.faults.world import Server, World
 
-AWAKE_SECONDS = 1.0
+AWAKE_SECONDS = 1.5
 """How long after a sleep a process may take to find out how late it is."""
 
 RESTARTED = (r"serving prices, scores on ", r".*open files are allowed")
@@ -104,7 +104,8 @@ async def restart(world: World, pause: float) -> None:
     world.oracle.begun()
     world.restarts += 1
     world.server.start()
-    await world.ready()
+    await world.ready(patience=120)
+    world.oracle.excuse(AWAKE_SECONDS)
 
 
 @fault("process: killed", logs=(*RESTARTED, *FAILED), longest=2, loses=True)

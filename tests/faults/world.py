@@ -267,7 +267,7 @@ class World:
             return orjson.loads((await self.http.get(url + path)).content)
         return None
 
-    async def ready(self, server: Server | None = None) -> None:
+    async def ready(self, server: Server | None = None, patience: float = PATIENCE) -> None:
         """Wait until viewers may come."""
         which = server or self.server
 
@@ -275,7 +275,7 @@ class World:
             assert which.runs, f"the server has ended: {which.log.read_text()[-2000:]}"
             return bool(((await self.get("/readyz", which)) or {}).get("status") == "ready")
 
-        await until(look, "the server is not ready")
+        await until(look, "the server is not ready", patience)
 
     async def footprint(self) -> Footprint:
         """Return what the server takes now."""
@@ -337,7 +337,7 @@ async def world(
     A ``cluster`` is two processes and a bus that writes down what it takes.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
-    oracle = Oracle(TERMS, shared=2 * LEASE if cluster else None)
+    oracle = Oracle(TERMS, shared=3 * LEASE if cluster else None)
     prices = Prices(oracle, random.Random(f"prices {seed}"))
     scores = Scores(oracle, random.Random(f"scores {seed}"))
     sources: list[Source] = [prices, scores]
