@@ -23,6 +23,9 @@ T = TypeVar("T")
 Forms = Mapping[int, tuple[bytes, int]]
 """What viewers are sent of a frame by their place in a window, and the place where that leads."""
 
+RETRY_SECONDS = 0.5
+"""How long after a broadcast that failed it is tried again."""
+
 AT_ONCE = 250
 """Viewers to whom a frame is written before the loop turns: about 2 ms."""
 
@@ -62,6 +65,7 @@ class Channel:
                 await self._broadcast()
             except Exception:  # a defect must not stop the board for everybody
                 log.exception("board '%s': broadcast failed", self.live.name)
+                await asyncio.sleep(RETRY_SECONDS)
             if self.period:
                 self._due = monotonic() + self.period
             await asyncio.sleep(self.period)
@@ -76,7 +80,16 @@ class Channel:
             await self._deliver(frame)
 
     async def _deliver(self, frame: Frame) -> None:
-        self.seq = frame.seq
+        before, self.seq = self.seq, frame.seq
+        try:
+            await self._hand_out(frame)
+        except Exception:
+            if self.seq == frame.seq:  # once more: the board may have nothing new to say for long
+                self.seq = before
+                self.wake.set()
+            raise
+
+    async def _hand_out(self, frame: Frame) -> None:
         forms = self.windows.forms(frame)
         watches = list(self.watches)
         waiting: list[Awaitable[None]] = []

@@ -30,6 +30,9 @@ LOOK_SECONDS = 5.0
 
 LINES_LOGGED = 20
 
+TROUBLE = (OSError, RuntimeError, MemoryError)
+"""A folder went, too many are watched, or there is no thread to do it: that passes."""
+
 EVERYWHERE_SECONDS = 10.0
 """How long the other processes may take to reload before an admin is told without them."""
 
@@ -84,10 +87,11 @@ class Reloader:
                     await self.look()
                     if self._files != files:
                         break
-            except (OSError, RuntimeError) as error:  # a folder went, or too many are watched
+            except TROUBLE as error:
                 log.warning("cannot watch %s: %s", self.file, one_line(str(error)))
                 await asyncio.sleep(LOOK_SECONDS)
-                await self.look()
+                with suppress(*TROUBLE):
+                    await self.look()
 
     async def look(self) -> None:
         """Reload if there is something new; a mistake in it is for the log."""
@@ -135,8 +139,8 @@ class Reloader:
     async def _reload(self, file: Path) -> Changes:
         reloads = self._ticker.reloads
         reloads.tried_at = time()
-        self._digest = await asyncio.to_thread(configfile.digest, self._files)
         try:
+            self._digest = await asyncio.to_thread(configfile.digest, self._files)
             loaded = await asyncio.to_thread(configfile.load, file)
             settings = without_restart(self._ticker.settings, loaded.settings)
             plan = await asyncio.to_thread(self._ticker.plan, settings)
