@@ -112,6 +112,17 @@ def test_symbols_wait_since_the_last_success_before_they_failed() -> None:
     assert health.waiting_since == {"C": 20}
 
 
+def test_a_confirmation_says_nothing_of_rows_that_could_not_be_read() -> None:
+    """They go on waiting; those whose request had failed are confirmed."""
+    health = Health()
+    health.succeeded(10, Reading(ROWS))
+    health.succeeded(20, Reading(ROWS, kept={"A", "B"}))
+    health.succeeded(30, None, {"B"})
+    assert health.waiting_since == {"B": 10}
+    health.succeeded(40, None)
+    assert health.waiting_since == {}
+
+
 def test_symbols_that_never_came_wait_since_the_first_reading() -> None:
     """There is no success before it."""
     health = Health()

@@ -377,6 +377,21 @@ def test_a_row_is_live_again_when_its_source_confirms_it() -> None:
             assert "quality" not in server.rows("b")["b"]
 
 
+def test_a_row_that_cannot_be_read_grows_stale_though_its_document_is_confirmed() -> None:
+    """A 304 confirms the rows that were read of it, and no others."""
+    a, b = {"symbol": "A", "last": 1}, {"symbol": "B", "last": 2}
+    with source() as upstream:
+        upstream.confirm("/t", [a, b])
+        config = PER_SYMBOL.format(url=upstream.url).replace("/q/{symbol}", "/t")
+        with serving(config.replace("    symbols: [a, b]\n", "")) as server:
+            until(lambda: len(server.rows("b")) == 2)
+            upstream.confirm("/t", [a, b | {"last": "?"}])
+            until(lambda: server.rows("b")["B"].get("quality") == "stale")
+            confirmed = server.feed("f")["unchanged"]
+            until(lambda: server.feed("f")["unchanged"] > confirmed + 5)
+            assert server.rows("b") == {"A": {"last": 1}, "B": {"last": 2, "quality": "stale"}}
+
+
 async def test_a_refused_row_is_kept_while_its_document_is_confirmed(
     upstream: Source, poll: Poll
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -82,14 +82,17 @@ class Health:
         self.attempts += 1
         self.last_attempt, self.duration = now, duration
 
-    def succeeded(self, now: float, reading: Reading | None) -> None:
-        """Take note of a good reading; None confirms the one before."""
+    def succeeded(self, now: float, reading: Reading | None, refused: Collection[str] = ()) -> None:
+        """Take note of a good reading; None confirms the one before.
+
+        That says nothing of the ``refused``: symbols whose row could not be read there, either.
+        """
         before = self.record.last_success
         self.record = self.record.succeeded(now)
         if reading is None:
             self.unchanged += 1
             self.trouble = None
-            self.waiting_since = {}
+            self._wait(refused, before or now)
             return
         if reading.ended:
             self.record = Record(last_success=now, ended=True)
@@ -99,7 +102,11 @@ class Health:
         self.trouble = reading.trouble
         if reading.trouble is not None:
             self.last_error, self.last_error_at = reading.trouble, now
-        self.waiting_since = {s: self.waiting_since.get(s, before or now) for s in reading.kept}
+        self._wait(reading.kept, before or now)
+
+    def _wait(self, symbols: Iterable[str], since: float) -> None:
+        """Let these symbols wait, since then or for as long as they already do, and no others."""
+        self.waiting_since = {s: self.waiting_since.get(s, since) for s in symbols}
 
     def failed(self, now: float, why: str) -> None:
         """Take note of a failed reading."""

@@ -354,7 +354,7 @@ class Producer:
             log.info("feed '%s' is back after %d failures", name, health.record.failures)
         if reading is not None and reading.trouble and health.trouble is None:
             log.warning("feed '%s' is incomplete: %s", name, reading.trouble)
-        health.succeeded(now, reading)
+        health.succeeded(now, reading, getattr(source.feed, "refused", ()))
         reading = source.guarded(reading, now)
         if source.guard is not None:
             _count_held(name, source, source.guard, now)

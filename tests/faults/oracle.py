@@ -144,6 +144,8 @@ class Oracle:
         """How much was wrong, in all."""
         self.states = 0
         """States that were judged."""
+        self.marked = 0
+        """Those of them in which rows were stale or down."""
         self.lag = 0.0
         """How late this machine is just now, in seconds: so much later old age may show."""
         self.excused_until = 0.0
@@ -195,13 +197,13 @@ class Oracle:
         self._extend(truth, steps)
         return Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP])
 
-    def confirmed(self, feed: str) -> None:
-        """Hear that the source says the same as before, in so many words."""
+    def confirmed(self, feed: str, rows: Table) -> None:
+        """Hear that the source says the same ``rows`` as before, in so many words."""
         truth = self._truths[feed]
         truth.count += 1
         steps = [self._confirm(truth, node) for node in truth.frontier if node.doubts]
         self._extend(truth, steps)
-        Offer(truth, list(truth.frontier[-1].rows)).sent()
+        Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP]).sent()
 
     def begun(self) -> None:
         """Hear that another process serves from now on, which may know nothing."""
@@ -360,6 +362,7 @@ class Oracle:
                 )
             return there
         self.states += 1
+        self.marked += any(row.get("quality") in MARKS for row in state.rows.values())
         floor = line.states[at - 1].number if at else line.floor
         state.number = self._find(state, floor, who)
         line.seqs.insert(at, seq)

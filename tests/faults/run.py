@@ -35,6 +35,7 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
     count: int = 0
     states: int = 0
+    marked: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     calm: float = 0.0
     memory: int = 0
@@ -46,7 +47,8 @@ class Verdict:
         grown = f"{self.memory / 1e6:+.1f} MB"
         return (
             f"seed {self.seed}: {'ok' if not self.count else f'{self.count} WRONG'}; "
-            f"{len(self.events)} faults, {self.states} states, calm after {self.calm:.1f} s, "
+            f"{len(self.events)} faults, {self.states} states ({self.marked} marked), "
+            f"calm after {self.calm:.1f} s, "
             f"memory {grown}, loops late by {self.lag[0]:.2f} and {self.lag[1]:.2f} s, "
             f"lost connections: {ends}"
         )
@@ -70,29 +72,36 @@ async def run(
 ) -> Verdict:
     """Run the schedule of a seed, or ``events``, and return what came of it."""
     verdict = Verdict(seed, events or plan(seed, seconds, only, cluster=cluster))
-    async with world(seed, crowd, cluster=cluster) as there:
-        try:
-            await _warm_up(there)
-            await _suffer(there, verdict.events)
-            begun = monotonic()
-            await _calm_down(there, verdict)
-            verdict.calm = monotonic() - begun
-            await _judge_history(there)
-            await _shrink(there, verdict)
-            health = await there.get("/healthz")
-            verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
-            for words in there.crowd.failures:
-                there.complain(words)
-            await there.crowd.go()
-            await _end(there)
-        except AssertionError as error:
-            there.complain(str(error))
-        _judge_ends(there)
-        _judge_log(there)
-        verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
-        verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
-        verdict.states = there.oracle.states
+    try:
+        async with world(seed, crowd, cluster=cluster) as there:
+            await _live_through(there, verdict)
+    except AssertionError as error:  # it did not even begin
+        verdict.wrong, verdict.count = [str(error)], 1
     return verdict
+
+
+async def _live_through(there: World, verdict: Verdict) -> None:
+    try:
+        await _warm_up(there)
+        await _suffer(there, verdict.events)
+        begun = monotonic()
+        await _calm_down(there, verdict)
+        verdict.calm = monotonic() - begun
+        await _judge_history(there)
+        await _shrink(there, verdict)
+        health = await there.get("/healthz")
+        verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
+        for words in there.crowd.failures:
+            there.complain(words)
+        await there.crowd.go()
+        await _end(there)
+    except AssertionError as error:
+        there.complain(str(error))
+    _judge_ends(there)
+    _judge_log(there)
+    verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
+    verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
+    verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
 
 
 async def _warm_up(there: World) -> None:

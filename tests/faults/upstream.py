@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FAILS = (r"feed '\w+' failed: ",)
 REJECTED = (*FAILS, r"feed '\w+' is incomplete: ")
 
+SILENT = 10.0
+"""Longest time without anything good, in seconds: by then everything is old, and says so."""
+
 Make = Callable[[Source], Mood]
 
 
@@ -47,7 +50,7 @@ def lying(source: Source) -> bytes:
 # -- nothing comes, or not all of it
 
 
-@fault("upstream: refused", logs=FAILS)
+@fault("upstream: refused", logs=FAILS, longest=SILENT)
 async def refused(world: World, rng: random.Random, seconds: float) -> None:
     """Nobody listens."""
     source = rng.choice(list(world.sources.values()))
@@ -58,7 +61,7 @@ async def refused(world: World, rng: random.Random, seconds: float) -> None:
         await source.open()
 
 
-@fault("upstream: resets", logs=FAILS)
+@fault("upstream: resets", logs=FAILS, longest=SILENT)
 async def resets(world: World, rng: random.Random, seconds: float) -> None:
     """Connections are taken, and end without a word."""
 
@@ -73,7 +76,7 @@ async def resets(world: World, rng: random.Random, seconds: float) -> None:
     await behave(world, rng, seconds, make)
 
 
-@fault("upstream: hangs", logs=FAILS)
+@fault("upstream: hangs", logs=FAILS, longest=SILENT)
 async def hangs(world: World, rng: random.Random, seconds: float) -> None:
     """Requests are taken, and never answered, or with a head alone."""
 
@@ -102,10 +105,12 @@ async def drips(world: World, rng: random.Random, seconds: float) -> None:
             offer = source.oracle.offered(source.name, rows, source.etag)
             pieces = rng.randrange(5, 30)
             pause = rng.uniform(0.05, 0.5) / pieces
-            for start in range(0, len(data), len(data) // pieces + 1):
-                await exchange.raw(data[start : start + len(data) // pieces + 1])
+            size = len(data) // pieces + 1
+            for start in range(0, len(data), size):
+                if start + size >= len(data):
+                    offer.sent()
+                await exchange.raw(data[start : start + size])
                 await asyncio.sleep(pause)
-            offer.sent()
 
         return mood
 
@@ -126,7 +131,7 @@ async def late(world: World, rng: random.Random, seconds: float) -> None:
     await behave(world, rng, seconds, make)
 
 
-@fault("upstream: truncated", logs=FAILS)
+@fault("upstream: truncated", logs=FAILS, longest=SILENT)
 async def truncated(world: World, rng: random.Random, seconds: float) -> None:
     """Answers end in the middle, with an end of the connection that may look like a good one."""
 
@@ -157,7 +162,7 @@ async def truncated(world: World, rng: random.Random, seconds: float) -> None:
 # -- something else comes
 
 
-@fault("upstream: a page of HTML", logs=FAILS)
+@fault("upstream: a page of HTML", logs=FAILS, longest=SILENT)
 async def html(world: World, rng: random.Random, seconds: float) -> None:
     """A page with status 200, as of a login or a proxy."""
 
@@ -179,6 +184,7 @@ async def alone(world: World, rng: random.Random, seconds: float) -> None:
         async def mood(exchange: Exchange) -> None:
             wait = rng.choice((1, 1, 2, 3))
             dated = rng.random() < 0.3
+            source.told = exchange.writer
             told = formatdate(int(time()) + wait, usegmt=True) if dated else str(wait)
             source.alone_until = int(time()) + wait if dated else time() + wait
             await exchange.answer(rng.choice((429, 503)), lying(source), Retry_After=told)
@@ -188,7 +194,7 @@ async def alone(world: World, rng: random.Random, seconds: float) -> None:
     await behave(world, rng, seconds, make)
 
 
-@fault("upstream: errors", logs=FAILS)
+@fault("upstream: errors", logs=FAILS, longest=SILENT)
 async def errors(world: World, rng: random.Random, seconds: float) -> None:
     """Statuses of all kinds, with bodies that could be read."""
 
@@ -227,7 +233,7 @@ async def redirects(world: World, rng: random.Random, seconds: float) -> None:
     await behave(world, rng, seconds, make)
 
 
-@fault("upstream: no HTTP", logs=FAILS)
+@fault("upstream: no HTTP", logs=FAILS, longest=SILENT)
 async def no_http(world: World, rng: random.Random, seconds: float) -> None:
     """What answers speaks another language, or this one badly."""
 
@@ -291,7 +297,7 @@ def wrong_documents(rows: Sequence[dict[str, Any]]) -> list[bytes]:
     ]
 
 
-@fault("upstream: wrong JSON", logs=FAILS)
+@fault("upstream: wrong JSON", logs=FAILS, longest=SILENT)
 async def wrong_json(world: World, rng: random.Random, seconds: float) -> None:
     """Documents that are not what was configured, each time another."""
 
@@ -322,14 +328,19 @@ async def bombs(world: World, rng: random.Random, seconds: float) -> None:
 # -- rows are not as they were
 
 
-@fault("upstream: some rows wrong", logs=REJECTED)
+@fault("upstream: some rows wrong", logs=REJECTED, longest=SILENT)
 async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
     """Some rows cannot be read, the others are good."""
 
     def make(source: Source) -> Mood:
         ill = rng.sample(sorted(source.rows), rng.randrange(1, len(source.rows)))
+        last: dict[str, dict[str, Row]] = {}
 
         async def mood(exchange: Exchange) -> None:
+            if exchange.etag in last and rng.random() < 0.5:
+                source.oracle.confirmed(source.name, last[exchange.etag])
+                await exchange.answer(304)
+                return
             source.step()
             rows: dict[str, Row] = dict(source.table())
             told: list[Any] = []
@@ -342,8 +353,10 @@ async def some_rows(world: World, rng: random.Random, seconds: float) -> None:
                 told.append(_unreadable(rng, lies[symbol]))
                 if not (isinstance(told[-1], dict) and told[-1]):
                     rows[UNNAMED] = KEEP
-            body = orjson.dumps({"rows": told})
-            await source.say(exchange, rows, body, ETag=source.other())
+            body, name = orjson.dumps({"rows": told}), source.other()
+            last.clear()
+            last[name] = rows
+            await source.say(exchange, rows, body, ETag=name)
 
         return mood
 

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -96,6 +96,9 @@ ENDED = (r"viewer \w+ is ended: ",)
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 FIN, RSV1 = 0x80, 0x40
+END_SECONDS = 4.0
+"""Longest time until a connection ends that broke the rules."""
+
 SWARM = 20
 """Most viewers of a kind at a time."""
 
@@ -392,7 +395,6 @@ HOSTILE: Sequence[Callable[[random.Random], bytes]] = (
     lambda _: frame(b"\x03\xe8\xff\xff", FIN | CLOSE),
     lambda _: frame(b"\x00\x01", FIN | BINARY),
     lambda _: frame(b"x" * 1000, TEXT) + frame(b"x" * 1000, 0) * 40,
-    lambda chance: chance.randbytes(100),
 )
 """After each of these the server has to end the connection."""
 
@@ -404,9 +406,18 @@ async def hostile(world: World, rng: random.Random, seconds: float) -> None:
     async def be(chance: random.Random) -> None:
         one = await rogue(world)
         try:
-            one.send(chance.choice(HOSTILE)(chance) + frame(b"{}") * chance.randrange(3))
-            while await one.reader.read(10_000):
-                pass
+            if chance.random() < 0.1:
+                one.send(chance.randbytes(100))
+                await one.reader.read(10_000)
+                return
+            attack = chance.choice(HOSTILE)(chance)
+            one.send(attack + frame(b"{}") * chance.randrange(3))
+            async with asyncio.timeout(END_SECONDS + 4 * world.oracle.lag):
+                while await one.reader.read(10_000):
+                    pass
+        except TimeoutError:
+            if time() > world.oracle.excused_until:
+                world.complain(f"these bytes did not end a connection: {attack[:40]!r}")
         finally:
             one.reset()
 

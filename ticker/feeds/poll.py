@@ -93,6 +93,13 @@ class PollFeed:
         self.received = 0
         """Bytes of content that came, as they came: compressed where the source compresses."""
 
+    @property
+    def refused(self) -> set[str]:
+        """Symbols that the last documents have, but in rows that cannot be read."""
+        return {
+            symbol for target in self._targets for symbol in target.refused - target.rows.keys()
+        }
+
     async def read(self, now: float) -> Reading | None:  # noqa: ARG002 - the network keeps time
         """Poll every URL; fail only when none of them gave anything."""
         self.exchanges = []
@@ -122,7 +129,9 @@ class PollFeed:
         Only when what it gave is shown: "not modified" is about nothing else.
         """
         (first, *others) = self._targets
-        return {} if others or not settled else {"validators": first.validators}
+        if others or not settled:
+            return {}
+        return {"validators": first.validators, "refused": sorted(first.refused)}
 
     def resume(self, rows: Rows, memory: Mapping[str, Any], now: float) -> None:  # noqa: ARG002 - the network keeps time
         """Go on with rows that another process has read."""
@@ -131,6 +140,7 @@ class PollFeed:
                 target.rows = dict(rows)
                 target.validators = dict(memory.get("validators", {})) if rows else {}
                 target.answered = bool(target.validators)
+                target.refused = set(memory.get("refused", ())) if rows else set()
             elif target.symbol in rows:
                 target.rows = {target.symbol: rows[target.symbol]}
             target.remembered = self._mapper.remembered({}, target.rows)

@@ -91,6 +91,11 @@ class RecordedFeed:
         self._latest: Reading | None = None
         self._over: Reading | FeedError | None = None
 
+    @property
+    def refused(self) -> set[str]:
+        """Symbols that the last documents have, but in rows that cannot be read."""
+        return self._poll.refused if self._poll else set()
+
     async def read(self, now: float) -> Reading | Silence | None:
         """Return what the next reading gives once it is due; raise its FeedError."""
         if self._over is None:
