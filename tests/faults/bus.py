@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.faults.schedule import fault
-from tests.faults.world import LEASE
+from tests.faults.world import LEASE, START_PATIENCE
 
 if TYPE_CHECKING:
     from tests.faults.world import Server, World
@@ -46,7 +46,7 @@ async def killed(world: World, rng: random.Random, seconds: float) -> None:
         await asyncio.sleep(seconds)
         world.restarts += 1
         server.start()
-        await world.ready(server)
+        await world.ready(server, START_PATIENCE)
 
 
 @fault("bus: a process stopped", logs=LOGS, loses=True)

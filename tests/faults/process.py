@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults.schedule import fault
 from tests.faults.viewers import rogues
-from tests.faults.world import HOST, until
+from tests.faults.world import HOST, START_PATIENCE, until
 
 if TYPE_CHECKING:
     from tests.faults.world import Server, World
@@ -104,7 +104,7 @@ async def restart(world: World, pause: float) -> None:
     world.oracle.begun()
     world.restarts += 1
     world.server.start()
-    await world.ready(patience=120)
+    await world.ready(patience=START_PATIENCE)
     world.oracle.excuse(AWAKE_SECONDS)
 
 

@@ -32,6 +32,8 @@ from tests.illness import Proxy, proxy
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
 PATIENCE = 30.0
+START_PATIENCE = 120.0
+"""Longest wait for a start, in seconds: on a machine that has other work to do."""
 LEASE = 1.0
 """Seconds for which a process of a cluster is the poller without saying so again."""
 ADMIN = "an-admin-of-the-fault-suite"
@@ -380,7 +382,7 @@ async def world(
             stack.callback(one.kill)
             one.start()
         for one in there.servers:
-            await there.ready(one)
+            await there.ready(one, START_PATIENCE)
         stack.push_async_callback(crowd.go)
         crowd.come()
         await there.settle()
