@@ -565,7 +565,7 @@ class Cluster:
     def _is_sure(self, now: float) -> bool:
         """Whether there was a poller for long enough to tell how old all is after a doubt."""
         pulse = self.pulse
-        if pulse is None or not pulse.term or pulse.settled != pulse.memory or self._behind:
+        if pulse is None or not pulse.term or pulse.settled != pulse.memory:
             self._sure_since = None
             return False
         self._sure_since = self._sure_since or now

@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -34,6 +34,9 @@ class Wire(Proxy):
         """Whether bytes go one by one."""
         self.cuts: str = ""
         """How connections end in the middle of what they carry next: `FIN` or `RST`."""
+        self.forgets = False
+        """Whether what waited on its way out, or is from somebody who has gone, comes never: a
+        source, and so the oracle, would take a late request for what its reader knows by now."""
         self._rng = random.Random(0)
 
     def heal(self) -> None:
@@ -66,7 +69,9 @@ class Wire(Proxy):
         while data := await source.read(65_536):
             if self.delay:
                 await asyncio.sleep(self.delay)
-            await self._free(number, way)
+            waited = await self._free(number, way)
+            if self.forgets and way == "out" and (waited or source.at_eof()):
+                raise ConnectionError("too late")
             if self.cuts:
                 target.write(data[: self._rng.randrange(len(data))])
                 if self.cuts == "RST":
@@ -86,10 +91,13 @@ class Wire(Proxy):
         await self._free(number, way)
         raise ConnectionError("the end")
 
-    async def _free(self, number: int, way: str) -> None:
-        """Wait until something may pass."""
-        while number < self.held or way in self.stalls:  # noqa: ASYNC110 - another thread says when
+    async def _free(self, number: int, way: str) -> bool:
+        """Wait until something may pass; return whether that was not at once."""
+        waited = False
+        while number < self.held or way in self.stalls:
+            waited = True
             await asyncio.sleep(LOOK_SECONDS)
+        return waited
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -101,9 +109,9 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def wire(target: int, make: Callable[[int], Wire] = Wire) -> Iterator[Wire]:
+def wire(target: int) -> Iterator[Wire]:
     """Run a wire to a port during the block."""
-    running = make(target)
+    running = Wire(target)
     running.start()
     try:
         yield running

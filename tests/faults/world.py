@@ -350,6 +350,7 @@ async def world(
             await source.open()
             stack.push_async_callback(source.close)
         between = stack.enter_context(wire(prices.port))
+        between.forgets = True
         config = folder / "config.yaml"
         text = CONFIG.format(
             most=viewers + 400,
