@@ -339,6 +339,8 @@ class Crowd:
         self._rng = random.Random(f"crowd {seed}")
         self._tasks: list[asyncio.Task[None]] = []
         self.viewers: list[Viewer] = []
+        self.restless = True
+        """Whether some leave, come back and rest, as people do."""
         self.latest = 0.0
         """How late this process was at most, in seconds."""
         boards = list(oracle.boards)
@@ -394,6 +396,8 @@ class Crowd:
             for viewer in self.viewers:
                 if viewer.connected:
                     self._look_at(viewer, now)
+            if not self.restless:
+                continue
             for viewer in self._rng.sample(self.viewers, max(1, len(self.viewers) // 200)):
                 if not viewer.connected:
                     continue

@@ -72,40 +72,34 @@ async def run(
 ) -> Verdict:
     """Run the schedule of a seed, or ``events``, and return what came of it."""
     verdict = Verdict(seed, events or plan(seed, seconds, only, cluster=cluster))
-    try:
-        async with world(seed, crowd, cluster=cluster) as there:
-            await _live_through(there, verdict)
-    except AssertionError as error:  # it did not even begin
-        verdict.wrong, verdict.count = [str(error)], 1
+    async with world(seed, crowd, cluster=cluster) as there:
+        try:
+            await _warm_up(there)
+            await _suffer(there, verdict.events)
+            begun = monotonic()
+            await _calm_down(there, verdict)
+            verdict.calm = monotonic() - begun
+            await _judge_history(there)
+            await _shrink(there, verdict)
+            health = await there.get("/healthz")
+            verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
+            for words in there.crowd.failures:
+                there.complain(words)
+            await there.crowd.go()
+            await _end(there)
+        except AssertionError as error:
+            there.complain(str(error))
+        _judge_ends(there)
+        _judge_log(there)
+        verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
+        verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
+        verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
     return verdict
-
-
-async def _live_through(there: World, verdict: Verdict) -> None:
-    try:
-        await _warm_up(there)
-        await _suffer(there, verdict.events)
-        begun = monotonic()
-        await _calm_down(there, verdict)
-        verdict.calm = monotonic() - begun
-        await _judge_history(there)
-        await _shrink(there, verdict)
-        health = await there.get("/healthz")
-        verdict.lag = health["loop_lag"]["max"] / 1000, there.crowd.latest
-        for words in there.crowd.failures:
-            there.complain(words)
-        await there.crowd.go()
-        await _end(there)
-    except AssertionError as error:
-        there.complain(str(error))
-    _judge_ends(there)
-    _judge_log(there)
-    verdict.ends = there.crowd.ends(direct=True) + there.crowd.ends(direct=False)
-    verdict.wrong, verdict.count = there.oracle.wrong, there.oracle.count
-    verdict.states, verdict.marked = there.oracle.states, there.oracle.marked
 
 
 async def _warm_up(there: World) -> None:
     """Let everything be used once before it is measured."""
+    await there.settle()
     await asyncio.sleep(WARM_SECONDS)
     for viewer in there.crowd.viewers:
         viewer.leave("warming up")
@@ -139,6 +133,7 @@ async def _suffer(there: World, events: Sequence[Event]) -> None:
 
 async def _calm_down(there: World, verdict: Verdict) -> None:
     """Wait until every viewer shows what the server says, and that is the truth."""
+    there.crowd.restless = False
     for source in there.sources.values():
         source.freeze()
     for viewer in there.crowd.viewers:

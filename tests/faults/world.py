@@ -386,7 +386,6 @@ async def world(
             await there.ready(one, START_PATIENCE)
         stack.push_async_callback(crowd.go)
         crowd.come()
-        await there.settle()
         yield there
 
 
