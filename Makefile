@@ -29,10 +29,10 @@ test-all: $(VENV)/.dev $(VENV)/.browser
 demo-ops: $(VENV)/.dev
 	$(BIN)/pytest -s tests/test_operations.py
 
-# everything goes wrong at random for a minute, RUNS times over; SEED=7 runs one again
+# everything goes wrong at random for a minute, RUNS times over; SEED=7 runs one again, CLUSTER=1 adds a bus
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults --runs $(or $(RUNS),$(if $(SEED),1,30)) \
-		$(if $(SEED),--seed $(SEED)) $(if $(VIEWERS),--viewers $(VIEWERS))
+		$(if $(SEED),--seed $(SEED)) $(if $(VIEWERS),--viewers $(VIEWERS)) $(if $(CLUSTER),--cluster)
 
 # 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
 faults-cluster: $(VENV)/.dev

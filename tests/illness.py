@@ -162,7 +162,7 @@ class Proxy:
     def cut(self) -> None:
         """End every connection, and take no more."""
         self._refuses = True
-        self._drop()
+        self.drop()
 
     def heal(self) -> None:
         """Take connections again, and let everything pass."""
@@ -172,9 +172,11 @@ class Proxy:
     def lead(self, target: int) -> None:
         """Lead to another port from now on, as a fail-over does."""
         self.target = target
-        self._drop()
+        self.drop()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """End every connection."""
+
         def drop() -> None:
             for link in list(self._links):
                 link.transport.abort()

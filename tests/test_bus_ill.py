@@ -296,6 +296,25 @@ def test_a_link_of_one_process_is_its_own_trouble(tmp_path: Path, how: str, who:
         assert sum(v.snapshots for v in ill.viewers.visitors) == 0
 
 
+def test_what_grew_old_while_the_bus_was_away_is_never_called_live(tmp_path: Path) -> None:
+    """When it answers again nobody knows yet how old all is; the source is ill meanwhile."""
+    with site(tmp_path) as ill:
+        feed = ill.servers[0].ticker.settings.feeds["f"]
+        limits = feed.freshness_at(feed.every)
+        ill.feed.script["/n"] = lambda handler: handler.answer(503)
+        for link in ill.links:
+            link.cut()
+        ill.stale(cluster.SILENCE)
+        told = [len(v.statuses) for v in ill.viewers.visitors]
+        last = max(v.feeds["f"]["at"] for v in ill.viewers.visitors) / 1000
+        until(lambda: time.time() > last + limits.stale_after, what="old age")
+        for link in ill.links:
+            link.heal()
+        ill.see(lambda v: not v.feeds["f"].get("why", "bus:").startswith("bus:"), "the feed's why")
+        later = zip(ill.viewers.visitors, told, strict=True)
+        assert {s["f"]["quality"] for v, n in later for s in v.statuses[n:]} <= {"stale", "down"}
+
+
 def test_two_clusters_on_one_bus_know_nothing_of_each_other(tmp_path: Path) -> None:
     """Each has its prefix, its poller, its epoch and its rows."""
     with site(tmp_path) as one, site(tmp_path, prefix="other", bus=one.bus) as other:

@@ -12,17 +12,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support import PATIENCE, Follower, Handler, source, until
+from tests.support import PATIENCE, Follower, Handler, quiet_server, source, until
 from tests.test_cli import free_port, started
 from tests.test_viewer import OneFrameConnection
 from ticker import hub as hub_module
 from ticker.hub import Hub
+from ticker.transport import EXTENSION
 
 CONFIG = """
 server: {{port: {port}, {server}}}
@@ -284,3 +286,28 @@ async def test_few_viewers_leave_at_once() -> None:
     await asyncio.sleep(0)
     assert not hub.viewers
     await draining
+
+
+def test_an_upgrade_that_comes_as_the_server_closes_is_told_when_to_come_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It gets a 503, though its connection is closed before anybody could look at it."""
+    with quiet_server() as server, socket.socket() as raw:
+        live = server.app.state.live
+
+        async def late(scope: Any, receive: Any, send: Any) -> None:
+            server.ticker.hub.draining = True
+            scope["extensions"][EXTENSION].shutdown()
+            await live(scope, receive, send)
+
+        server.app.state.live = late
+        raw.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        raw.settimeout(PATIENCE)
+        raw.sendall(
+            b"GET /ws?board=b HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+        )
+        answer = raw.makefile("rb").read().lower()
+        assert answer.startswith(b"http/1.1 503 ")
+        assert b"retry-after" in answer
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []

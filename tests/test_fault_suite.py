@@ -38,12 +38,19 @@ def test_a_seed_gives_the_same_schedule_each_time() -> None:
 def test_a_schedule_has_faults_at_the_same_time_and_each_before_any_again() -> None:
     """Three are there at a time, on average; none is forgotten."""
     events = plan(3, 600)
-    first = [event.name for event in events[: len(FAULTS)]]
-    assert sorted(first) == sorted(FAULTS)
+    alone = [name for name in FAULTS if not name.startswith("bus")]
+    first = [event.name for event in events[: len(alone)]]
+    assert sorted(first) == sorted(alone)
     assert all(a.at <= b.at for a, b in pairwise(events))
     overlaps = sum(b.at < a.at + a.seconds for a, b in pairwise(events))
     assert overlaps > len(events) / 2
     assert all(event.at + event.seconds <= 600.01 for event in events)
+
+
+def test_faults_of_a_bus_come_where_there_is_one() -> None:
+    """And there nothing is done to the process that a bus has several of."""
+    kinds = {event.name.partition(":")[0] for event in plan(3, 600, cluster=True)}
+    assert kinds == {"bus", "upstream", "viewers"}
 
 
 # -- the oracle

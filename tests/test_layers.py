@@ -23,7 +23,7 @@ LAYERS = [
     | {"questions", "bulletin", "people", "members", "reports", "pushes"},
     {"page", "bundle", "metrics", "notify", "siblings", "worker"},
     {"app", "api", "admin", "reload", "runtime"},
-    {"server", "workers", "tail", "tryout", "record", "load", "starter", "top"},
+    {"server", "door", "workers", "tail", "tryout", "record", "load", "starter", "top"},
     {"probe"},
     {"cli"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -356,3 +357,23 @@ def test_serve_on_a_terminal_is_for_people(tmp_path: Path) -> None:
     os.close(ours)
     assert "no config.yaml here" in said
     assert "{" not in said
+
+
+def test_a_line_that_cannot_be_written_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """As on a full disk: nothing else is written instead of it, and the next one is whole."""
+
+    class FullDisk(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    stream = FullDisk()
+    logs.configure("json", stream)
+    LOG.warning("one")
+    stream.full = False
+    LOG.warning("two")
+    assert [line["event"] for line in lines(stream)] == ["two"]
+    assert capsys.readouterr().err == ""

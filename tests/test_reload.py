@@ -399,6 +399,31 @@ def test_a_storm_ends_with_the_last_version(ops: Ops, server: Running) -> None:
         assert set(kinds(viewer)) == {"welcome", "snapshot", "boards"}  # as titles changed
 
 
+def test_where_no_thread_can_be_had_the_file_is_followed_later(
+    ops: Ops, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is short of memory for a while heeds its file and signals after that."""
+    reloader, to_thread = server.app.state.reloader, asyncio.to_thread
+    refused: list[object] = []
+
+    async def refuse(function: Any, *args: Any) -> Any:
+        if len(refused) < 3:
+            refused.append(function)
+            raise RuntimeError("can't start new thread")
+        return await to_thread(function, *args)
+
+    monkeypatch.setattr(asyncio, "to_thread", refuse)
+    server.call(reloader.hear)
+    until(lambda: refused, what="a reload that fails")
+    ops.config["boards"]["one"]["title"] = "Another"
+    ops.save()
+    until(lambda: len(refused) == 3 or server.ticker.reloads.ok, what="more of them")
+    until(lambda: server.ticker.boards["one"].look.title == "Another", what="the new title")
+    before = server.ticker.reloads.ok
+    server.call(reloader.hear)
+    until(lambda: server.ticker.reloads.ok > before, what="a reload by a signal")
+
+
 def test_two_reloads_at_once_are_one_after_the_other(ops: Ops, server: Running) -> None:
     """Both end well, and the jobs of the schedule are there once."""
     reloader = server.app.state.reloader

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from time import monotonic
+from typing import Any
 
 import httpx
 import orjson
@@ -15,6 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support import PATIENCE, Follower, Running, publish, quiet_server, serving, until
+from ticker.frame import Frame, SharedWindows
 from ticker.transport import WRITE_HIGH
 
 
@@ -188,6 +190,28 @@ def test_viewers_of_one_rate_share_a_channel(server: Running) -> None:
             other.send(type="ping")
             other.wait("pong")
         assert len(server.ticker.hub._channels) == 1
+
+
+def test_a_broadcast_that_failed_is_repeated(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the board has nothing new to say, and whatever it was that failed."""
+    with server.follow("b") as viewer:
+        viewer.wait("snapshot")
+        forms = SharedWindows.forms
+        failed: list[Frame] = []
+
+        def fail_once(windows: SharedWindows, frame: Frame) -> Any:
+            if not failed:
+                failed.append(frame)
+                raise MemoryError
+            return forms(windows, frame)
+
+        monkeypatch.setattr(SharedWindows, "forms", fail_once)
+        seq = publish(server, rows={"SIM": {"last": 7}})
+        viewer.follow_until(lambda v: v.seqs["b"] >= seq)
+        assert failed
+        assert viewer.rows["b"]["SIM"]["last"] == 7
 
 
 def test_heartbeats_come_when_nothing_else_does() -> None:

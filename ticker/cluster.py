@@ -54,6 +54,10 @@ DOUBT_LEASES = 2
 CLOCKS_SECONDS = 2.0
 """Clocks that seem to differ by less may agree: what a beat tells is not of this moment."""
 
+SURE_LEASES = 0.5
+"""Leases for which there must be a poller again before boards are trusted again: what it finds to
+be old by now it has said then."""
+
 DECLINED_SECONDS = 60.0
 """Longest time for which a process that could not become the poller does not want to."""
 
@@ -120,6 +124,8 @@ class Cluster:
         self._refusals = 0  # how often this process could not become the poller, in a row
         self._shy_until = 0.0  # until when it does not want to, of the monotonic clock
         self._failures = 0  # beats in a row
+        self._doubt: str | None = None  # why nothing can be trusted
+        self._sure_since: float | None = None  # since when all seems well again after that
         self._no_poller_since: float | None = None
         self._cards: tuple[Pulse | None, dict[str, dict[str, Any]]] = None, {}
 
@@ -446,11 +452,25 @@ class Cluster:
             why = NO_POLLER
         elif self._poller_is_stuck:
             why = NOTHING_TAKEN
+        if why is not None:
+            self._sure_since = None
+        elif self._doubt is not None and not self._is_sure(now):
+            why = self._doubt
+        self._doubt = why
         late = self.following.late(now, self._patience)
         for name, live in self._boards.items():
             nothing = NOTHING_COMES if name in late else None
             if live.doubt_all(why or self.unserved.get(name) or nothing, time()):
                 self._hub.publish(live)
+
+    def _is_sure(self, now: float) -> bool:
+        """Whether there was a poller for long enough to tell how old all is after a doubt."""
+        pulse = self.pulse
+        if pulse is None or not pulse.term or pulse.settled != pulse.memory:
+            self._sure_since = None
+            return False
+        self._sure_since = self._sure_since or now
+        return now - self._sure_since >= SURE_LEASES * self.settings.lease
 
     @property
     def _poller_is_stuck(self) -> bool:

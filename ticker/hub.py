@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -86,6 +87,8 @@ class Hub:
         self._told_elsewhere: Mapping[str, int] = {}
         self._moved: set[str] = set()  # boards that somebody joined or left since it was last told
         self.viewers: set[Viewer] = set()
+        self.room = sys.maxsize
+        """How many viewers fit: each is an open file, and feeds need some, too."""
         self.addresses = Tally()
         """How many viewers there are of each address (`limits.home`)."""
         self.draining = False
@@ -123,7 +126,7 @@ class Hub:
     @property
     def full(self) -> bool:
         """Whether another viewer must be refused."""
-        return self.draining or len(self.viewers) >= self.settings.max_viewers
+        return self.draining or len(self.viewers) >= min(self.settings.max_viewers, self.room)
 
     def join(self, connection: Connection, address: str = "", may: Pass = FREE) -> Viewer:
         """Take a new viewer from ``address``, which may watch what ``may`` says, and greet it."""

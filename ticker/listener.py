@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import socket
+import sys
 from typing import Any
 
 from ticker.config import Server as ServerSettings
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 OWN_FILES = 100
-"""Open files that are no viewers: sources, the listener, Python's own."""
+"""Open files that are no viewers, and are kept from them: sources, the listener, Python's own."""
 
 UNSENT_LOW = 16 * 1024
 """TCP_NOTSENT_LOWAT: bytes the kernel takes before they can be sent. What waits there is stale by
@@ -89,13 +90,18 @@ def raise_file_limit(viewers: int, workers: int = 1) -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    room = max(0, hard - OWN_FILES) if hard != resource.RLIM_INFINITY else viewers
+    fit = room(hard)
     each = f" in each of {workers} workers" if workers > 1 else ""
-    words = f"room for {min(room, viewers):,} viewers{each}"
-    if room < viewers:
+    words = f"room for {min(fit, viewers):,} viewers{each}"
+    if fit < viewers:
         log.warning("%s: %d open files are allowed, max_viewers is %d", words, hard, viewers)
     else:
         log.info("%s (max_viewers), %s open files are allowed", words, f"{hard:,}")
+
+
+def room(files: int) -> int:
+    """Return how many viewers fit where so many open files are allowed."""
+    return sys.maxsize if files == resource.RLIM_INFINITY else max(0, files - OWN_FILES)
 
 
 def _words(error: Exception) -> str:

@@ -58,7 +58,7 @@ def configure(
     """
     stream = sys.stderr if stream is None else stream
     person = stream.isatty()
-    handler = logging.StreamHandler(stream)
+    handler = Lines(stream)
     handler.addFilter(Repeats())
     if style == "console" or (style is None and person):
         handler.setFormatter(console(colors=person and "NO_COLOR" not in os.environ, worker=worker))
@@ -67,6 +67,15 @@ def configure(
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes lines. One that cannot be written is left out: so could no words about it be."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing of it, where `logging` would write tracebacks; but tell of defects."""
+        if not isinstance(sys.exc_info()[1], OSError | MemoryError):
+            super().handleError(record)
 
 
 def console(*, colors: bool, worker: int | None = None) -> logging.Formatter:

@@ -20,11 +20,13 @@ from ticker import logs, notify
 from ticker.app import create_app
 from ticker.config import Settings
 from ticker.configfile import Loaded
+from ticker.door import Door
 from ticker.heads import HeadProtocol
 from ticker.listener import BACKLOG, listen, raise_file_limit, shown
 from ticker.reload import Reloader
 from ticker.runtime import Ticker
 from ticker.siblings import Siblings
+from ticker.tasks import end
 from ticker.transport import FrameProtocol
 from ticker.worker import Worker
 
@@ -51,6 +53,8 @@ class Server(uvicorn.Server):
         self._worker = worker
         self._ticker: Ticker = app.state.ticker
         self._reloader: Reloader = app.state.reloader
+        self._door: Door | None = None
+        self._minding: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -62,6 +66,19 @@ class Server(uvicorn.Server):
             hear = self._reloader.hear
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hear)
         self._telling = asyncio.create_task(notify.tell_forever(self._is_ready))
+        if sockets:
+            self._door = Door(self._ticker.hub, self.servers, sockets[0], self._listen)
+            self._minding = asyncio.create_task(self._door.mind_forever())
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        """Take connections at ``listener``, as `startup` does."""
+
+        def protocol() -> asyncio.Protocol:
+            state, app = self.server_state, self.lifespan.state
+            return HeadProtocol(config=self.config, server_state=state, app_state=app)
+
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more viewers from now on; end at once at the second signal.
@@ -94,6 +111,9 @@ class Server(uvicorn.Server):
                 await hub.drain(server.drain / 2)
         left: Any = min(REQUEST_SECONDS, max(0.0, deadline - loop.time()))
         self.config.timeout_graceful_shutdown = left  # seconds, though uvicorn says int
+        if self._door is not None and self._minding is not None:
+            await end([self._minding])
+            self._door.close()
         await super().shutdown(sockets)
         if self._telling is not None:
             self._telling.cancel()

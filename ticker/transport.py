@@ -148,6 +148,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         """Close at the server's end; who has been sent a close already is cut off in time."""
         if self.close_sent:  # uvicorn would wait for a peer that does not read
             return
+        if self.handshake_initiated and not self.handshake_complete:
+            return  # its upgrade is about to be refused, in better words than uvicorn's
         try:
             super().shutdown()
         except InvalidState:  # the peer is closing already

@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a schedule")
     parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--only", default="", help="only faults whose name has this")
+    parser.add_argument("--cluster", action="store_true", help="two processes on a bus")
     parser.add_argument("--list", action="store_true", help="print the faults and end")
     parser.add_argument("--plan", action="store_true", help="print the schedules and end")
     args = parser.parse_args()
@@ -36,9 +37,14 @@ def main() -> None:
     for seed in range(first, first + args.runs):
         print(f"seed {seed}", flush=True)
         if args.plan:
-            print("\n".join(f"  {event}" for event in plan(seed, args.seconds, args.only)))
+            print(
+                "\n".join(
+                    f"  {event}"
+                    for event in plan(seed, args.seconds, args.only, cluster=args.cluster)
+                )
+            )
             continue
-        verdict = uvloop.run(run(seed, args.seconds, args.viewers, args.only))
+        verdict = uvloop.run(run(seed, args.seconds, args.viewers, args.only, cluster=args.cluster))
         print(verdict.report if verdict.count else verdict, flush=True)
         if verdict.count:
             bad.append(seed)

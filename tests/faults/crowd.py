@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from tests.faults.oracle import Oracle, State
+from tests.faults.oracle import MARKS, Oracle, State
 
 HOST = "127.0.0.1"
 CONNECT_SECONDS = 5.0
@@ -31,6 +31,8 @@ class View:
     def __init__(self) -> None:
         self.state: State | None = None
         self.feeds: Mapping[str, Any] = {}
+        self.told = False
+        """Whether anything was said of it over this connection: before, its viewer waits."""
 
 
 class Viewer(asyncio.Protocol):
@@ -73,6 +75,15 @@ class Viewer(asyncio.Protocol):
         """Whether it gets what there is."""
         return self.heard > 0
 
+    def doubts(self, board: str) -> bool:
+        """Whether it was told that nobody knows how things are, as where there is no bus."""
+        told = self.views[board].feeds.get(board, {})
+        return self.oracle.shared is not None and told.get("quality") in MARKS
+
+    def go_to(self, port: int) -> None:
+        """Go somewhere else from the next connection on."""
+        self._port = lambda: port
+
     # -- its life
 
     async def stay(self) -> None:
@@ -110,6 +121,8 @@ class Viewer(asyncio.Protocol):
         self.connects += 1
         self.paused = False
         self._parts = []
+        for view in self.views.values():
+            view.told = False
         resumes = any(view.state for view in self.views.values())
         query = "" if resumes else "?" + "&".join(f"board={board}" for board in self.views)
         if self.rate and query:
@@ -158,7 +171,8 @@ class Viewer(asyncio.Protocol):
         if self._wire.handshake_exc is not None:
             self._leaving = "refused"
             self.ends[f"HTTP {response.status_code}"] += 1
-            if response.status_code not in (429, 503):
+            poor = response.status_code == 500 and self.oracle.poor_until > time()
+            if response.status_code not in (429, 503) and not poor:
                 self.oracle.complain(f"refused with {response.status_code} {response.body!r}")
             if self._transport is not None:
                 self._transport.close()
@@ -211,6 +225,8 @@ class Viewer(asyncio.Protocol):
         self.last.append(text)
         message = self.oracle.read(text)
         view = self.views.get(message.get("board"))
+        if view is not None and message["type"] in ("snapshot", "diff", "status"):
+            view.told = True
         match message["type"]:
             case "welcome":
                 self.heartbeat = message["heartbeat"]
@@ -242,7 +258,7 @@ class Viewer(asyncio.Protocol):
     def _beat(self, message: Mapping[str, Any]) -> None:
         for board, seq in message["seqs"].items():
             view = self.views[board]
-            if view.state is not None and view.state.seq == seq:
+            if view.state is not None and view.state.seq == seq and not self.doubts(board):
                 self.oracle.age(view.state, message["at"] / 1000, str(self))
 
 
@@ -340,6 +356,11 @@ class Crowd:
             viewer.direct = not ways
             self.viewers.append(viewer)
 
+    def lead(self, port: int) -> None:
+        """Let every second of those who come straight go to another process."""
+        for viewer in [viewer for viewer in self.viewers if viewer.direct][::2]:
+            viewer.go_to(port)
+
     def come(self) -> None:
         """Let all of them come, and look after them."""
         self._tasks = [asyncio.create_task(viewer.stay()) for viewer in self.viewers]
@@ -394,7 +415,8 @@ class Crowd:
             return
         patience = 1 / (viewer.rate or 1)
         for board, view in viewer.views.items():
-            if view.state is not None:
-                self.oracle.age(view.state, now - patience, str(viewer))
+            if view.state is not None and view.told:
+                if not viewer.doubts(board):
+                    self.oracle.age(view.state, now - patience, str(viewer))
                 told = view.feeds.get(board, {})
                 self.oracle.age_of_feed(board, told, now - patience, str(viewer))

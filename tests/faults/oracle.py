@@ -37,6 +37,10 @@ SLACK = 1.5
 
 WRONG_KEPT = 40
 STEPS_KEPT = 4_000
+ANSWERS_KEPT = 40
+FRONTIER_KEPT = 400
+"""Where several processes take turns, any of the latest answers may have been the last one taken;
+so many possibilities are followed at most."""
 MARKS = ("stale", "down")
 OVER = ("final", "abandoned", "cancelled")
 BEGUN = ("live", "break", "suspended", "final")
@@ -128,8 +132,11 @@ class Offer:
 class Oracle:
     """Judges what viewers are shown; ``wrong`` has all that must not be."""
 
-    def __init__(self, boards: Mapping[str, Terms]) -> None:
+    def __init__(self, boards: Mapping[str, Terms], shared: float | None = None) -> None:
         self.boards = boards
+        self.shared = shared
+        """Where several processes take turns at reading the sources: for so many seconds nobody may
+        do so until that shows. Who of them took which answer is not known."""
         self.wrong: list[str] = []
         self.context: Callable[[], str] = str
         """Returns when and in what circumstances something happens, in words."""
@@ -142,6 +149,8 @@ class Oracle:
         self.lag = 0.0
         """How late this machine is just now, in seconds: so much later old age may show."""
         self.excused_until = 0.0
+        self.poor_until = 0.0
+        """Until when the process may have too little of something to answer, in epoch seconds."""
         self._truths = {name: _Truth() for name in boards}
         self._lines: dict[tuple[str, str], _Line] = {}
         self._starts: dict[bytes, State] = {}
@@ -162,7 +171,7 @@ class Oracle:
     def asked(self, feed: str, etag: str | None) -> None:
         """Hear a request, and the name of the last answer that was taken, if it is in it."""
         truth = self._truths[feed]
-        if etag is None:
+        if etag is None or self.shared is not None:
             return
         known = [node for node in truth.frontier if node.etag == etag]
         if not known:
@@ -219,6 +228,9 @@ class Oracle:
                 known.add(name)
                 truth.frontier.append(node)
             truth.note(node)
+        if self.shared is not None:
+            young = [n for n in truth.frontier if n.number > truth.count - ANSWERS_KEPT]
+            truth.frontier = (young or truth.frontier)[-FRONTIER_KEPT:]
 
     def _step(self, feed: str, node: Node, said: Table, etag: str | None) -> Node:
         """Return what is shown once ``said`` was taken after ``node``."""
@@ -259,7 +271,9 @@ class Oracle:
 
     def shows_truth(self, board: str, rows: Table) -> bool:
         """Whether rows are what the source said last."""
-        return fingerprint(rows) == fingerprint(self.truth(board))
+        frontier, shown = self._truths[board].frontier, fingerprint(rows)
+        last = frontier if self.shared is not None else frontier[-1:]
+        return any(n.etag == last[-1].etag and fingerprint(n.rows) == shown for n in last)
 
     # -- what viewers get
 
@@ -300,7 +314,7 @@ class Oracle:
             return
         state.judged = at
         terms, truth = self.boards[state.board], self._truths[state.board]
-        late = SLACK + self.lag
+        late = SLACK + self.lag + (self.shared or 0.0)
         for symbol in state.unmarked:
             age = at - truth.good.get(symbol, 0.0)
             row = state.rows[symbol]
@@ -322,7 +336,7 @@ class Oracle:
     def age_of_feed(self, board: str, told: Mapping[str, Any], at: float, who: str) -> None:
         """Judge what is told of a board's feed at a time at which that must be up to date."""
         age = at - self._truths[board].good_at
-        limit = self.boards[board].stale_after + SLACK + self.lag
+        limit = self.boards[board].stale_after + SLACK + self.lag + (self.shared or 0.0)
         if told.get("quality") not in MARKS and age > limit and time() > self.excused_until:
             self.complain(f"feed '{board}' is called {told} after {age:.2f} s of silence; {who}")
 
@@ -337,7 +351,8 @@ class Oracle:
                 if name == board
                 for known in other.states[-1:]
             ]
-            line = self._lines[board, epoch] = _Line(max(numbers, default=0))
+            floor = 0 if self.shared is not None else max(numbers, default=0)
+            line = self._lines[board, epoch] = _Line(floor)
         at = bisect_right(line.seqs, seq)
         if at and line.seqs[at - 1] == seq:
             there = line.states[at - 1]

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.faults import upstream, viewers  # noqa: F401 - they register their faults
+from tests.faults import (  # noqa: F401 - they register their faults
+    bus,
+    network,
+    process,
+    upstream,
+    viewers,
+)
 from tests.faults.schedule import FAULTS, Event, plan
 from tests.faults.world import World, unexpected, until, world
 
@@ -56,12 +62,18 @@ class Verdict:
 
 
 async def run(
-    seed: int, seconds: float = 60.0, crowd: int = 200, only: str = "", events: Sequence[Event] = ()
+    seed: int,
+    seconds: float = 60.0,
+    crowd: int = 200,
+    only: str = "",
+    events: Sequence[Event] = (),
+    *,
+    cluster: bool = False,
 ) -> Verdict:
     """Run the schedule of a seed, or ``events``, and return what came of it."""
-    verdict = Verdict(seed, events or plan(seed, seconds, only))
+    verdict = Verdict(seed, events or plan(seed, seconds, only, cluster=cluster))
     try:
-        async with world(seed, crowd) as there:
+        async with world(seed, crowd, cluster=cluster) as there:
             await _live_through(there, verdict)
     except AssertionError as error:  # it did not even begin
         verdict.wrong, verdict.count = [str(error)], 1
@@ -113,6 +125,7 @@ async def _suffer(there: World, events: Sequence[Event]) -> None:
         await asyncio.sleep(max(0.0, begun + event.at - monotonic()))
         fault = FAULTS[event.name]
         there.allowed.extend(fault.logs)
+        there.errors.extend(fault.errors)
         there.may_lose = there.may_lose or fault.loses
         active.append(fault.name)
         try:
@@ -209,13 +222,14 @@ async def _shrink(there: World, verdict: Verdict) -> None:
 
 
 async def _end(there: World) -> None:
-    """End the server as a service manager does."""
-    there.server.signal(signal.SIGTERM)
-    await until(lambda: not there.server.runs, "the server has not ended", patience=20)
-    assert there.server.process is not None
-    code = there.server.process.returncode
-    if code not in (0, -signal.SIGTERM):
-        there.complain(f"the server ended with {code}")
+    """End each process as a service manager does."""
+    for server in there.servers:
+        server.signal(signal.SIGTERM)
+        await until(lambda s=server: not s.runs, "the server has not ended", patience=20)  # type: ignore[misc]
+        assert server.process is not None
+        code = server.process.returncode
+        if code not in (0, -signal.SIGTERM):
+            there.complain(f"the server ended with {code}")
 
 
 def _judge_ends(there: World) -> None:
@@ -226,5 +240,5 @@ def _judge_ends(there: World) -> None:
 
 
 def _judge_log(there: World) -> None:
-    for line in unexpected(there.log_lines(), there.allowed)[:SHOWN]:
+    for line in unexpected(there.log_lines(), there.allowed, there.errors)[:SHOWN]:
         there.complain(f"in the log: {line[:1000]}")

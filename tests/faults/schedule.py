@@ -30,19 +30,26 @@ class Fault:
     logs: Sequence[str]
     longest: float
     loses: bool
+    errors: Sequence[str] = ()
+    """Patterns of log lines of level error that it may cause."""
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, logs: Sequence[str] = (), longest: float = LONGEST, loses: bool = False
+    name: str,
+    *,
+    logs: Sequence[str] = (),
+    longest: float = LONGEST,
+    loses: bool = False,
+    errors: Sequence[str] = (),
 ) -> Callable[[Do], Do]:
     """Register a fault by its name, which begins with what it is done to: ``upstream: drips``."""
 
     def register(do: Do) -> Do:
         assert name not in FAULTS, f"two faults '{name}'"
-        FAULTS[name] = Fault(name, do, logs, longest, loses)
+        FAULTS[name] = Fault(name, do, logs, longest, loses, errors)
         return do
 
     return register
@@ -61,13 +68,21 @@ class Event:
         return f"{self.at:6.2f} s  {self.name} for {self.seconds:.2f} s"
 
 
-def plan(seed: int, seconds: float, only: str = "") -> list[Event]:
+CLUSTERED = ("bus", "upstream", "viewers")
+"""What faults in a cluster are done to."""
+
+
+def plan(seed: int, seconds: float, only: str = "", *, cluster: bool = False) -> list[Event]:
     """Return the schedule of a seed: each fault comes before any comes again.
 
     ``only`` takes those whose name has it.
     """
     rng = random.Random(seed)
-    names = [name for name in sorted(FAULTS) if only in name]
+    names = [
+        name
+        for name in sorted(FAULTS)
+        if only in name and (name.startswith(CLUSTERED) if cluster else not name.startswith("bus"))
+    ]
     events: list[Event] = []
     deck: list[str] = []
     at = rng.uniform(0, EVERY)

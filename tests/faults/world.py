@@ -22,14 +22,20 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.buses import Redis, redis
 from tests.faults.crowd import Crowd
 from tests.faults.oracle import Oracle, Terms
 from tests.faults.sources import Prices, Scores, Source
+from tests.faults.wire import Wire, wire
 from tests.illness import Proxy, proxy
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
 PATIENCE = 30.0
+START_PATIENCE = 120.0
+"""Longest wait for a start, in seconds: on a machine that has other work to do."""
+LEASE = 1.0
+"""Seconds for which a process of a cluster is the poller without saying so again."""
 ADMIN = "an-admin-of-the-fault-suite"
 
 CONFIG = """
@@ -131,7 +137,8 @@ class Server:
         self.config, self.log = config, log
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self.tasks: list[asyncio.Task[None]] = []
+        self.turn = asyncio.Lock()
+        """Held by who stops it, ends it or changes what it is made of: one at a time."""
 
     def start(self) -> None:
         """Start it; ``World.ready`` waits until it serves."""
@@ -144,6 +151,11 @@ class Server:
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": path},
             )
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -179,6 +191,15 @@ class Server:
         """Return how many descriptors it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def size(self) -> int:
+        """Return its address space in bytes."""
+        return int(self._status("VmSize")) * 1024
+
+    def cpu(self) -> float:
+        """Return for how many seconds it has had a processor."""
+        parts = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
     def _status(self, name: str) -> str:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return text.partition(f"{name}:")[2].split()[0]
@@ -193,39 +214,70 @@ class World:
     oracle: Oracle
     sources: dict[str, Source]
     server: Server
-    proxies: list[Proxy]
+    wires: list[Wire]
+    """What lies between the server and some of the viewers."""
     crowd: Crowd
     http: httpx.AsyncClient
+    source_wires: list[Wire] = field(default_factory=list)
+    """What lies between the server and its source of prices."""
     allowed: list[str] = field(default_factory=lambda: list(ALWAYS))
     """Patterns of log lines that may be there."""
+    errors: list[str] = field(default_factory=list)
+    """Patterns of those of level error that may be there."""
     may_lose: bool = False
     """Whether something happened by which viewers may lose their connection."""
     base: Footprint | None = None
     restarts: int = 0
+    others: list[Server] = field(default_factory=list)
+    """More processes that serve the same boards, where there is a bus."""
+    bus: Redis | None = None
+    bus_links: list[Proxy] = field(default_factory=list)
+    """Between the bus and each of the processes."""
+    bus_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who does something to the bus itself."""
+
+    @property
+    def servers(self) -> list[Server]:
+        """All processes."""
+        return [self.server, *self.others]
+
+    @property
+    def the_bus(self) -> Redis:
+        """The bus, where there is one."""
+        assert self.bus is not None, "there is no bus"
+        return self.bus
+
+    async def polls(self, server: Server) -> bool:
+        """Whether a process reads the feeds, by its log."""
+        text = await asyncio.to_thread(server.log.read_text, errors="replace")
+        last = text.rpartition("this process reads the feeds ")[2]
+        return server.runs and last.startswith("now")
 
     @property
     def url(self) -> str:
         """Where the server answers."""
-        return f"http://{HOST}:{self.server.port}"
+        return self.server.url
 
     def complain(self, words: str) -> None:
         """Take note of something that must not be."""
         self.oracle.complain(words)
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, server: Server | None = None) -> Any:
         """Return the JSON at ``path``; None while there is no answer."""
+        url = (server or self.server).url
         with suppress(httpx.HTTPError, orjson.JSONDecodeError):
-            return orjson.loads((await self.http.get(self.url + path)).content)
+            return orjson.loads((await self.http.get(url + path)).content)
         return None
 
-    async def ready(self) -> None:
+    async def ready(self, server: Server | None = None, patience: float = PATIENCE) -> None:
         """Wait until viewers may come."""
+        which = server or self.server
 
         async def look() -> bool:
-            assert self.server.runs, f"the server has ended: {self.server.log.read_text()[-2000:]}"
-            return bool(((await self.get("/readyz")) or {}).get("status") == "ready")
+            assert which.runs, f"the server has ended: {which.log.read_text()[-2000:]}"
+            return bool(((await self.get("/readyz", which)) or {}).get("status") == "ready")
 
-        await until(look, "the server is not ready")
+        await until(look, "the server is not ready", patience)
 
     async def footprint(self) -> Footprint:
         """Return what the server takes now."""
@@ -249,7 +301,8 @@ class World:
 
     def log_lines(self) -> list[str]:
         """Return what the server has logged."""
-        return self.server.log.read_text(errors="replace").splitlines()
+        logs = (server.log.read_text(errors="replace") for server in self.servers)
+        return [line for log in logs for line in log.splitlines()]
 
 
 async def until(
@@ -278,10 +331,15 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterator[World]:
-    """Run a world during the block; its folder goes with it."""
+async def world(
+    seed: int, viewers: int = 200, wires: int = 4, *, cluster: bool = False
+) -> AsyncIterator[World]:
+    """Run a world during the block; its folder goes with it.
+
+    A ``cluster`` is two processes and a bus that writes down what it takes.
+    """
     folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
-    oracle = Oracle(TERMS)
+    oracle = Oracle(TERMS, shared=3 * LEASE if cluster else None)
     prices = Prices(oracle, random.Random(f"prices {seed}"))
     scores = Scores(oracle, random.Random(f"scores {seed}"))
     sources: list[Source] = [prices, scores]
@@ -291,44 +349,73 @@ async def world(seed: int, viewers: int = 200, proxies: int = 4) -> AsyncIterato
         for source in sources:
             await source.open()
             stack.push_async_callback(source.close)
+        between = stack.enter_context(wire(prices.port))
+        between.forgets = True
         config = folder / "config.yaml"
-        config.write_text(
-            CONFIG.format(
-                most=viewers + 400,
-                admin=ADMIN,
-                every=every,
-                timeout=every - 10,
-                prices=prices.url,
-                scores=scores.url,
-            )
+        text = CONFIG.format(
+            most=viewers + 400,
+            admin=ADMIN,
+            every=every,
+            timeout=every - 10,
+            prices=prices.url.replace(str(prices.port), str(between.port)),
+            scores=scores.url,
         )
+        config.write_text(text)
         server = Server(config, folder / "log")
-        links = [stack.enter_context(proxy(server.port)) for _ in range(proxies)]
+        links = [stack.enter_context(wire(server.port)) for _ in range(wires)]
         crowd = Crowd(oracle, viewers, seed, server.port, [link.port for link in links])
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False))
         there = World(
-            seed, folder, oracle, {s.name: s for s in sources}, server, links, crowd, http
+            seed,
+            folder,
+            oracle,
+            {s.name: s for s in sources},
+            server,
+            links,
+            crowd,
+            http,
+            [between],
         )
-        stack.callback(server.kill)
-        server.start()
-        await there.ready()
+        if cluster:
+            _add_bus(there, text, stack)
+            crowd.lead(there.others[0].port)
+        for one in there.servers:
+            stack.callback(one.kill)
+            one.start()
+        for one in there.servers:
+            await there.ready(one, START_PATIENCE)
         stack.push_async_callback(crowd.go)
         crowd.come()
         yield there
 
 
-def unexpected(lines: Iterable[str], allowed: Iterable[str]) -> list[str]:
-    """Return the log lines that no pattern allows; errors are never."""
+def _add_bus(world: World, config: str, stack: AsyncExitStack) -> None:
+    """Let the world have a bus, and one more process that meets the first there."""
+    always = ("--appendonly", "yes", "--appendfsync", "always")
+    world.bus = stack.enter_context(redis(world.folder, "redis-server", *always))
+    world.others = [Server(world.folder / "other.yaml", world.folder / "other-log")]
+    for server in world.servers:
+        link = stack.enter_context(proxy(world.bus.port))
+        world.bus_links.append(link)
+        server.config.write_text(f"{config}bus: {{url: '{link.url}', lease: {LEASE:g}s}}\n")
+
+
+def unexpected(
+    lines: Iterable[str], allowed: Iterable[str], errors: Iterable[str] = ()
+) -> list[str]:
+    """Return the log lines that no pattern allows; ``errors`` are the patterns for errors."""
     patterns = [re.compile(pattern) for pattern in allowed]
+    bad_patterns = [re.compile(pattern) for pattern in errors]
     found = []
     for line in lines:
         try:
             entry = orjson.loads(line)
         except orjson.JSONDecodeError:
-            found.append(line)
+            if not any(pattern.match(line) for pattern in bad_patterns):
+                found.append(line)
             continue
         words = str(entry.get("event", ""))
         bad = entry.get("level") in ("error", "critical") or "exception" in entry
-        if bad or not any(pattern.match(words) for pattern in patterns):
+        if not any(pattern.match(words) for pattern in (bad_patterns if bad else patterns)):
             found.append(line)
     return found
