@@ -36,8 +36,9 @@ from ticker.bus import (
 )
 from ticker.config import Bus as Settings
 from ticker.entry import Entry
+from ticker.fields import is_number
 from ticker.hub import Hub
-from ticker.live import LiveBoard
+from ticker.live import LiveBoard, State
 from ticker.tasks import end
 from ticker.traffic import Lags
 
@@ -504,7 +505,8 @@ class Cluster:
         if card is None or card == self._clock or pulse.poller == self.id:
             return
         self._clock = card
-        ahead = orjson.loads(card).get("now", 0) / 1000 - time()
+        now = _object(card).get("now")
+        ahead = now / 1000 - time() if is_number(now) else 0.0
         self.ahead = ahead if abs(ahead) > CLOCKS_SECONDS else 0.0
 
     def _compare(self, pulse: Pulse, now: float) -> None:
@@ -625,7 +627,7 @@ class Cluster:
         at, before = stored.position, live.seq
         if not goes_on or (at is not None and at.reaches(_place(live))):
             self._adopt(live, stored, past)
-        agrees = at == _place(live)
+        agrees = at == _place(live) and _can_be_read(stored)
         if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
             forgets = live.name in self._unsure and live.seq == before
         else:
@@ -717,7 +719,10 @@ class Cluster:
     def _take(self, live: LiveBoard, data: bytes) -> None:
         self.counts.read += 1
         self.counts.read_bytes += len(data)
-        entry = Entry.decode(live.name, data)
+        for entry in self._entries(live, [data]):
+            self._take_entry(live, entry)
+
+    def _take_entry(self, live: LiveBoard, entry: Entry) -> None:
         if live.take(entry):
             self._hub.publish(live)
             if entry.look is not None:
@@ -746,7 +751,8 @@ class Cluster:
         at = stored.position
         if at is None or at.epoch != live.epoch:
             return at is not None
-        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
+        entries = self._entries(live, stored.entries)
+        return bool(entries) and live.seq < entries[0].prev
 
     def _adopt(
         self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None = None
@@ -757,7 +763,7 @@ class Cluster:
             return
         if at.epoch == live.epoch and at.seq < live.seq:
             return  # what we have shown was forgotten there; whoever polls finds out
-        entries = [Entry.decode(live.name, data) for data in stored.entries]
+        entries = self._entries(live, stored.entries)
         if at.epoch == live.epoch:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
@@ -765,12 +771,26 @@ class Cluster:
         look = live.look
         if at != _place(live):
             another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time(), past)
+            try:
+                live.restore(stored.state, entries, time(), past)
+            except ValueError as error:  # whoever polls puts it right
+                log.warning("board '%s': the bus has a state that is none: %s", live.name, error)
+                return
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
         if live.look != look:
             self.on_look()
+
+    def _entries(self, live: LiveBoard, found: Sequence[bytes]) -> list[Entry]:
+        """Return entries that came over the bus; of what is none, no more than a line is kept."""
+        entries = []
+        for data in found:
+            try:
+                entries.append(Entry.decode(live.name, data))
+            except ValueError as error:
+                log.warning("board '%s': %s: %.100r", live.name, error, data)
+        return entries
 
     def _hear(self, data: bytes) -> None:
         news = _object(data)
@@ -831,6 +851,15 @@ def _object(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         said = None
     return said if isinstance(said, dict) else {}
+
+
+def _can_be_read(stored: Stored) -> bool:
+    """Whether a process that starts can go where the bus has a board."""
+    try:
+        State.decode(stored.state or b"")
+    except ValueError:
+        return False
+    return True
 
 
 def _place(live: LiveBoard) -> Position:
