@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults faults-cluster check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults faults-cluster fuzz check format bench bench-bus bench-web bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -37,6 +37,11 @@ faults: $(VENV)/.dev
 # 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
 faults-cluster: $(VENV)/.dev
 	$(BIN)/python -m tests.faults cluster $(if $(SEED),--seed $(SEED))
+
+# looks for input that breaks a rule, led by coverage where atheris can be had; SEED=1, TARGETS="config"
+fuzz: $(VENV)/.dev
+	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

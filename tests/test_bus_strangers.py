@@ -13,8 +13,8 @@ import pytest
 from tests.buses import Redis
 from tests.illness import ForgetfulBus
 from tests.support import Running, until
+from tests.test_cluster import Process, soon
 from tests.test_cluster import processes as in_process
-from tests.test_cluster import soon
 from tests.test_cluster_people import bus as bus
 from tests.test_cluster_people import (
     config,
@@ -29,6 +29,7 @@ from tests.test_cluster_people import (
 )
 from tests.test_people import asked
 from ticker.bus import Beat, BusError, Pulse
+from ticker.entry import Entry
 from ticker.notices import HEARD_MAX, Notice, Notices
 
 NOTICE = {"id": "x", "text": "Hello.", "level": "info", "at": 1, "until": 2**52}
@@ -110,6 +111,60 @@ def test_a_card_may_say_anything(bus: Redis) -> None:
             assert told["viewers"]["everywhere"] == told["viewers"]["boards"]["b"] == 1
             assert len(told["bus"]["members"]) == 2
             assert one.get("/metrics").status_code == 200
+
+
+# -- entries and states
+
+NO_ENTRIES = [
+    b"",
+    b"[]",
+    b'{"epoch":"e","prev":1,"seq":2}',
+    b'{"epoch":"e","prev":1,"seq":"2","at":1}',
+    b'{"epoch":"e","prev":1,"seq":2,"at":1}\n{"rows":{"A":5}}',
+    b'{"epoch":"e","prev":1,"seq":9,"at":1}\n{"rows":{}}',
+    b'{"epoch":"e","prev":1,"seq":1,"at":1,"feeds":{"f":{"quality":"good"}}}\n',
+    b'{"epoch":"e","prev":1,"seq":2,"at":1,"look":{"title":1}}\n',
+]
+
+
+@pytest.mark.parametrize("data", NO_ENTRIES, ids=str)
+def test_what_leads_nowhere_is_no_entry(data: bytes) -> None:
+    """Said in one way, whatever is wrong with it."""
+    with pytest.raises(ValueError, match="not an entry"):
+        Entry.decode("b", data)
+
+
+async def test_what_is_no_entry_is_passed_by(caplog: pytest.LogCaptureFixture) -> None:
+    """By those who follow, who start, and who take over: one line tells of it each time."""
+    bus = ForgetfulBus()
+    async with in_process(bus) as (poller, other):
+        for data in NO_ENTRIES:
+            bus._add("b", data, 100)
+        poller.say(2)
+        await soon(lambda: other.last == 2)
+        assert "Traceback" not in caplog.text
+        assert "board 'b': not an entry" in caplog.text
+        third = Process(bus, poller.source)
+        third.start()
+        try:
+            await soon(lambda: third.last == 2)
+        finally:
+            third.stop()
+
+
+async def test_a_state_that_is_none_is_put_right_by_who_takes_over() -> None:
+    """With a new line; nobody is deaf until then."""
+    bus = ForgetfulBus()
+    async with in_process(bus) as (poller, other):
+        bus._states["b"] = b'{"epoch":1}'
+        third = Process(bus, poller.source)
+        third.start()
+        try:
+            poller.stop()
+            await soon(lambda: other.cluster.leads or third.cluster.leads)
+            await soon(lambda: other.last == third.last == 1)
+        finally:
+            third.stop()
 
 
 # -- questions

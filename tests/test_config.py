@@ -57,6 +57,41 @@ def test_a_good_config() -> None:
 
 
 MISTAKES = {
+    "half a character": (
+        edited("stocks: {feeds", r'stocks: {title: "\ud800", feeds'),
+        [r"12:19: boards.stocks.title: expected whole characters, got one of \ud800 to \udfff"],
+    ),
+    "a number without end": (
+        edited("AAPL: 190.12", "AAPL: 1e999"),
+        ["5:21: feeds.shares.symbols.AAPL: expected a number, got '1e999'"],
+    ),
+    "a whole number that JSON has not": (
+        edited("port: 9000", "max_viewers: 1234567890123456789"),
+        [
+            "1:23: server.max_viewers: expected a whole number of at most 18 digits,"
+            " got '1234567890123456789'"
+        ],
+    ),
+    "a size beyond all disks": (
+        edited("port: 9000", "max_message: 1000001GB"),
+        ["1:23: server.max_message: expected a size of at most 1000000GB, got '1000001GB'"],
+    ),
+    "a duration of centuries": (
+        edited("port: 9000", "stall_timeout: 9999999h"),
+        ["1:25: server.stall_timeout: expected a duration of at most 1e+09s, got '9999999h'"],
+    ),
+    "a format that says a part twice": (
+        edited("{last: lastPrice}", '{time: {path: x, format: "%d %d"}}'),
+        [
+            "10:38: feeds.coins.fields.time.format: expected a strptime format such as %d %B %Y,"
+            " each part once, got '%d %d'"
+        ],
+    ),
+    "an expression of hundreds of levels": (
+        edited("{last: lastPrice}", "{last: " + "(" * 500 + "}"),
+        ["10:20: feeds.coins.fields.last: not a JMESPath expression: too many levels"],
+    ),
+    "hundreds of levels": ("[" * 500, ["1:1: more than 100000 values or 50 levels"]),
     "unknown key": (
         edited("    every: 5s\n", "    every: 5s\n    evry: 5s\n"),
         ["9:5: feeds.coins.evry: unknown key, did you mean 'every'?"],
@@ -292,6 +327,19 @@ def test_all_mistakes_are_found_at_once() -> None:
         "feeds.coins.every",
         "boards.crypto.feeds[0]",
     ]
+
+
+def test_of_very_many_mistakes_the_first_are_told() -> None:
+    """Each takes time; of a long line the part around the mistake is shown."""
+    text = "{" + ", ".join(f"a{i}: 1" for i in range(2_000)) + "}"
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert 90 <= len(caught.value.problems) <= 100
+    assert len(str(caught.value)) < 200_000
+    for shown in map(str, caught.value.problems):
+        head, line, caret = shown.splitlines()
+        if "unknown key" in head:
+            assert line[len(caret) - 1 :].startswith(head.split()[1].rstrip(":") + ":")
 
 
 def test_a_problem_shows_its_line_and_a_caret() -> None:

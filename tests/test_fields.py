@@ -23,6 +23,8 @@ from ticker import fields
         ({"last": True, "open": 1}, {}),
         ({"last": 2, "open": 1, "change": 7}, {"change_pct": 100.0}),
         ({"last": 2, "open": 1, "change": 7, "change_pct": 8}, {}),
+        ({"last": 1e308, "open": -1e308}, {}),
+        ({"last": 1e308, "open": 5e-324}, {"change": 1e308}),
     ],
 )
 def test_derive(row: dict[str, Any], derived: dict[str, float]) -> None:

@@ -99,6 +99,8 @@ BAD = {
     "any text": ("hello", "not a token"),
     "dots": ("..", "not a token"),
     "lines": (f"{signed()}\r\nx: y", "not a token"),
+    "padded": (f"{signed()}=", "not a token"),
+    "with what decoders skip": (f"{signed()[:-9]}!{signed()[-9:]}", "not a token"),
     "no ASCII": ("é" * 9, "not a token"),
     "half of one": (signed()[:40], "not a token"),
     "10 KB": ("a" * 10_000, "token too long"),

@@ -29,6 +29,7 @@ from ticker.bus import (
     Position,
     Pulse,
     Step,
+    Stored,
     Untaken,
 )
 from ticker.config import Bus as Settings
@@ -36,7 +37,7 @@ from ticker.entry import Backlog, Entry
 from ticker.fields import is_number
 from ticker.following import RETRY_SECONDS, Following, nothing, place, read
 from ticker.hub import Hub
-from ticker.live import LiveBoard
+from ticker.live import LiveBoard, State
 from ticker.tasks import end
 from ticker.traffic import BusTraffic
 
@@ -546,7 +547,7 @@ class Cluster:
         at, before = stored.position, live.seq
         if not goes_on or (at is not None and at.reaches(place(live))):
             self.following.adopt(live, stored, past)
-        agrees = at == place(live)
+        agrees = at == place(live) and _can_be_read(stored)
         if goes_on:  # somebody may have shown an entry of which we do not know, and which is lost
             forgets = live.name in self._unsure and live.seq == before
         else:
@@ -600,3 +601,12 @@ class Cluster:
 
 async def _prepared() -> None:
     """Do nothing."""
+
+
+def _can_be_read(stored: Stored) -> bool:
+    """Whether a process that starts can go where the bus has a board."""
+    try:
+        State.decode(stored.state or b"")
+    except ValueError:
+        return False
+    return True

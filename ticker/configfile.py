@@ -24,6 +24,8 @@ from ticker.scalars import described, size_text, time_text
 from ticker.yaml12 import PathKey, Scalar, Source, dotted
 
 FILE_LIMIT = 1_000_000
+PROBLEMS_LIMIT = 100
+"""More are for later: each takes time, and nobody reads them."""
 DEMO = "built-in demo"
 
 
@@ -150,7 +152,7 @@ def parse(
             context = {"base": base, "filled": hidden.filled}
             settings = Settings.model_validate(source.data or {}, context=context)
         except ValidationError as error:
-            for found in error.errors(include_url=False):
+            for found in error.errors(include_url=False)[:PROBLEMS_LIMIT]:
                 problem = _explain(source, found)
                 if problem.path not in known:
                     problems.append(problem)
@@ -160,7 +162,7 @@ def parse(
         if settings is not None and settings.server.workers > 1 and settings.bus is None:
             problems.append(source.problem(("server", "workers"), NEEDED))
     if problems or settings is None:
-        shown = set(map(hidden.problem, problems))
+        shown = set(map(hidden.problem, problems[:PROBLEMS_LIMIT]))
         raise ConfigError(sorted(shown, key=lambda p: (p.line, p.column, p.path)))
     return Loaded(settings, tuple(map(hidden.problem, _warnings(source, settings))), source=source)
 

@@ -6,10 +6,11 @@ exactly as viewers get it, which is encoded once for all processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -17,6 +18,30 @@ from ticker import protocol
 from ticker.diff import Patch
 from ticker.frame import Frame
 from ticker.quality import Quality, worst
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Let what is read in the block be a ValueError where it is not ``what`` we would write."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"not {what}: {error}") from error
+
+
+def _place(head: Mapping[str, Any]) -> tuple[str, int, int, int]:
+    """Return where an entry leads: epoch, prev, seq and time."""
+    epoch, prev, seq, at = (head[name] for name in ("epoch", "prev", "seq", "at"))
+    if not isinstance(epoch, str) or not all(type(number) is int for number in (prev, seq, at)):
+        raise ValueError("expected an epoch, seqs and a time")
+    return epoch, prev, seq, at
+
+
+def patch(rows: Any) -> Patch:
+    """Return rows as they are, each an object or none; raises as ``refusing`` has it."""
+    if not all(row is None or type(row) is dict for row in rows.values()):
+        raise ValueError("expected rows")
+    return cast("Patch", rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +66,14 @@ class FeedStatus:
 
     @classmethod
     def read(cls, wire: Mapping[str, Any]) -> FeedStatus:
-        """Return what ``wire`` has written."""
-        return cls(**{**wire, "quality": Quality(wire["quality"])})
+        """Return what ``wire`` has written; raises as ``refusing`` has it."""
+        times = [wire.get(name) for name in ("since", "at", "delay")]
+        why = wire.get("why")
+        if not all(time is None or type(time) is int for time in times):
+            raise ValueError("expected times in epoch milliseconds")
+        if why is not None and not isinstance(why, str):
+            raise ValueError("expected words")
+        return cls(Quality(wire["quality"]), times[0], times[1], why, times[2])
 
     def says_as(self, other: FeedStatus) -> bool:
         """Whether viewers need not be told of the difference: it is in the times alone."""
@@ -60,6 +91,15 @@ class Look:
     title: str
     layout: str
     columns: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> Look:
+        """Return what ``wire`` has written; raises as ``refusing`` has it."""
+        title, layout, columns = wire["title"], wire["layout"], wire["columns"]
+        texts = isinstance(title, str) and isinstance(layout, str)
+        if not texts or not all(isinstance(column, dict) for column in columns):
+            raise ValueError("expected a title, a layout and columns")
+        return cls(title, layout, columns)
 
 
 @dataclass(frozen=True)
@@ -104,22 +144,23 @@ class Entry:
 
     @classmethod
     def decode(cls, board: str, data: bytes) -> Entry:
-        """Return what was encoded. Raises ValueError or KeyError when it is something else."""
+        """Return what was encoded. Raises ValueError when it is something else."""
         first, _, text = data.partition(b"\n")
-        head = orjson.loads(first)
-        entry = cls(
-            board,
-            head["epoch"],
-            head["prev"],
-            head["seq"],
-            head["at"],
-            orjson.loads(text)["rows"] if text else {},
-            {
-                name: FeedStatus.read(wire) if wire else None
-                for name, wire in head.get("feeds", {}).items()
-            },
-            Look(**head["look"]) if "look" in head else None,
-        )
+        with refusing("an entry"):
+            head = orjson.loads(first)
+            entry = cls(
+                board,
+                *_place(head),
+                patch(orjson.loads(text)["rows"]) if text else {},
+                {
+                    name: FeedStatus.read(wire) if wire else None
+                    for name, wire in head.get("feeds", {}).items()
+                },
+                Look.read(head["look"]) if "look" in head else None,
+            )
+            steps = bool(entry.rows) or entry.look is not None
+            if entry.seq - entry.prev != steps:
+                raise ValueError("expected one step, or none")
         if text:  # not encoded again: every process sends the same bytes
             frame = Frame(text, epoch=entry.epoch, prev=entry.prev, seq=entry.seq)
             entry.__dict__["frame"] = frame

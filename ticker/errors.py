@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 WORDS_LIMIT = 500
 
+LINE_LIMIT = 400
+"""Of a longer line of a config file the part around the mistake is shown."""
+
 
 class TickerError(Exception):
     """Base of everything this program raises on purpose; its text is fit for people."""
@@ -30,9 +33,11 @@ class Problem:
         head = f"{self.file}:{self.line}:{self.column}: {level}{where}{self.message}"
         if not self.source.strip():
             return head
+        start = max(0, self.column - 1 - LINE_LIMIT // 2)
+        shown = self.source[start : start + LINE_LIMIT]
         # tabs stay tabs, so that the caret stands under the same character
-        pad = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])
-        return f"{head}\n    {self.source}\n    {pad}^"
+        pad = "".join("\t" if c == "\t" else " " for c in self.source[start : self.column - 1])
+        return f"{head}\n    {shown}\n    {pad}^"
 
 
 class ConfigError(TickerError):

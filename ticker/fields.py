@@ -115,7 +115,8 @@ def derive(row: dict[str, Any]) -> None:
     """Add ``change`` and ``change_pct`` where ``row`` has no own and a reference price.
 
     The reference is the previous close where there is one, else the open. ``change`` is exact for
-    prices of up to 15 digits, ``change_pct`` is in percent with four decimals.
+    prices of up to 15 digits, ``change_pct`` is in percent with four decimals. What is too
+    large for a number is left out.
     """
     last = row.get("last")
     reference = row.get("previous_close")
@@ -123,10 +124,13 @@ def derive(row: dict[str, Any]) -> None:
         reference = row.get("open")
     if not is_number(last) or not is_number(reference):
         return
-    if "change" not in row:
-        row["change"] = _difference(last, reference)
+    change = _difference(last, reference)
+    if "change" not in row and math.isfinite(change):
+        row["change"] = change
     if "change_pct" not in row and reference:
-        row["change_pct"] = round((last - reference) / reference * 100, 4)
+        percent = (last - reference) / reference * 100
+        if math.isfinite(percent):
+            row["change_pct"] = round(percent, 4)
 
 
 _NUMERIC = frozenset({int, float})

@@ -190,7 +190,10 @@ class Following:
     def _take(self, live: LiveBoard, data: bytes) -> None:
         self._traffic.read += 1
         self._traffic.read_bytes += len(data)
-        entry = Entry.decode(live.name, data)
+        for entry in _entries(live, [data]):
+            self._take_entry(live, entry)
+
+    def _take_entry(self, live: LiveBoard, entry: Entry) -> None:
         if live.take(entry):
             self._hub.publish(live)
             if entry.look is not None:
@@ -219,7 +222,8 @@ class Following:
         at = stored.position
         if at is None or at.epoch != live.epoch:
             return at is not None
-        return bool(stored.entries) and live.seq < Entry.decode(live.name, stored.entries[0]).prev
+        entries = _entries(live, stored.entries)
+        return bool(entries) and live.seq < entries[0].prev
 
     def adopt(
         self, live: LiveBoard, stored: Stored, past: Mapping[str, bytes] | None = None
@@ -230,7 +234,7 @@ class Following:
             return
         if at.epoch == live.epoch and at.seq < live.seq:
             return  # what we have shown was forgotten there; whoever polls finds out
-        entries = [Entry.decode(live.name, data) for data in stored.entries]
+        entries = _entries(live, stored.entries)
         if at.epoch == live.epoch:
             for entry in entries:
                 if entry.seq > live.seq or entry.prev == entry.seq == live.seq:
@@ -238,7 +242,11 @@ class Following:
         look = live.look
         if at != place(live):
             another = at.epoch != live.epoch
-            live.restore(stored.state, entries, time(), past)
+            try:
+                live.restore(stored.state, entries, time(), past)
+            except ValueError as error:  # whoever polls puts it right
+                log.warning("board '%s': the bus has a state that is none: %s", live.name, error)
+                return
             if another:
                 self._hub.restart(live)
         self._hub.publish(live)
@@ -256,6 +264,17 @@ class Following:
             handler(news)
         except Exception:  # news from a defect elsewhere must not make this process deaf
             log.exception("news '%s' cannot be taken", news["kind"])
+
+
+def _entries(live: LiveBoard, found: Sequence[bytes]) -> list[Entry]:
+    """Return entries that came over the bus; of what is none, no more than a line is kept."""
+    entries = []
+    for data in found:
+        try:
+            entries.append(Entry.decode(live.name, data))
+        except ValueError as error:
+            log.warning("board '%s': %s: %.100r", live.name, error, data)
+    return entries
 
 
 def read(data: bytes) -> dict[str, Any]:

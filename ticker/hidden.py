@@ -80,9 +80,13 @@ class Hidden:
         if span.value is None:
             return True
         filled = self._source.filled.get(span.path)
-        if is_secret(span.path) or any(span.path[: len(key)] == key for key in self._unknown):
+        if is_secret(span.path) or self._is_unknown(span.path):
             return filled is None or not _SCHEME_ONLY.fullmatch(filled.literal)
         return redact.has_secret(filled.literal if filled else span.value)
+
+    def _is_unknown(self, path: PathKey) -> bool:
+        """Whether a value stands at or below a key that is not known; there may be many."""
+        return any(path[:length] in self._unknown for length in range(1, len(path) + 1))
 
 
 def hides(source: Source, path: PathKey) -> bool:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from ticker import protocol
 from ticker.board import Board, Claims, Diff, Snapshot
-from ticker.entry import Entry, FeedStatus, Look
+from ticker.entry import Entry, FeedStatus, Look, patch, refusing
 from ticker.frame import Frame
 from ticker.history import KEPT_MS, History, Pack
 from ticker.quality import Quality, worst
@@ -55,6 +56,29 @@ class Shape:
     def history(self) -> History | None:
         """Return an empty history as it is to be kept."""
         return History(self.tracked, self.points) if self.tracked else None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a snapshot message says of a board."""
+
+    epoch: str
+    at: int
+    whole: Snapshot
+    look: Look
+    feeds: Mapping[str, FeedStatus]
+
+    @classmethod
+    def decode(cls, data: bytes) -> State:
+        """Return what a snapshot message says. Raises ValueError when it is something else."""
+        with refusing("a state"):
+            message = orjson.loads(data)
+            epoch, seq, at = message["epoch"], message["seq"], message["at"]
+            if not isinstance(epoch, str) or type(seq) is not int or type(at) is not int:
+                raise ValueError("expected an epoch, a seq and a time")
+            feeds = {name: FeedStatus.read(wire) for name, wire in message["feeds"].items()}
+            whole = Snapshot(seq, _whole(message["rows"]))
+            return cls(epoch, at, whole, Look.read(message), feeds)
 
 
 class LiveBoard:
@@ -326,14 +350,15 @@ class LiveBoard:
         """Become what is published elsewhere: a snapshot message, and the entries around it.
 
         ``now`` is in epoch seconds, ``past`` has each row's history as ``packed`` told it. Raises
-        ValueError or KeyError when ``state`` is none.
+        ValueError, and stays where it is, when ``state`` is none or ``entries`` lead elsewhere.
         """
-        message = orjson.loads(state)
-        own = self.seq if message["epoch"] == self.epoch else -1, self.board.snapshot().rows
-        whole = Snapshot(message["seq"], message["rows"])
-        self.epoch, self.at = message["epoch"], message["at"]
-        self.look = Look(message["title"], message["layout"], message["columns"])
-        feeds = {name: FeedStatus.read(wire) for name, wire in message["feeds"].items()}
+        known = State.decode(state)
+        whole, feeds = known.whole, dict(known.feeds)
+        gaps = any(two.prev != one.seq for one, two in pairwise(entries))
+        if gaps or (entries and entries[0].prev > whole.seq):
+            raise ValueError("expected entries one after another, from the state on")
+        own = self.seq if known.epoch == self.epoch else -1, self.board.snapshot().rows
+        self.epoch, self.at, self.look = known.epoch, known.at, known.look
         diffs = []
         for entry in entries:
             if entry.seq > entry.prev:
@@ -470,6 +495,13 @@ class LiveBoard:
             return self.feeds
         at = self._doubted_at
         return {feed: status.doubted(self.doubt, at) for feed, status in self.feeds.items()}
+
+
+def _whole(rows: Any) -> dict[str, dict[str, Any]]:
+    """Return the rows of a snapshot; raises as ``refusing`` has it."""
+    if any(row is None or None in row.values() for row in patch(rows).values()):
+        raise ValueError("expected whole rows")
+    return cast("dict[str, dict[str, Any]]", rows)
 
 
 def _wires(feeds: Mapping[str, FeedStatus]) -> dict[str, Any]:

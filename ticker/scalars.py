@@ -21,6 +21,15 @@ from ticker.yaml12 import Scalar
 
 SYMBOL_LIMIT = 100
 
+DIGITS_LIMIT = 18
+"""What has more does not fit into 64 bits, nor into JSON."""
+
+LONGEST = 1e9
+"""Seconds of the longest duration, three decades: in milliseconds it is a number of JSON."""
+
+LARGEST = 10**15
+"""Bytes of the largest size."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
@@ -62,6 +71,8 @@ def _plain(value: Any) -> str | None:
 def _integer(value: Any) -> Any:
     text = _plain(value)
     if text is not None and _INTEGER.fullmatch(text):
+        if len(text) > DIGITS_LIMIT:
+            raise expected(f"a whole number of at most {DIGITS_LIMIT} digits", value)
         return int(text)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -70,8 +81,8 @@ def _integer(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     text = _plain(value)
-    if text is not None and _NUMBER.fullmatch(text):
-        return float(text)
+    if text is not None and _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise expected("a number", value)
@@ -89,7 +100,10 @@ def _boolean(value: Any) -> Any:
 def duration(value: Any) -> float:
     """Return a length of time in seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
-        return float(match[1]) * _SECONDS[match[2]]
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if seconds > LONGEST:
+            raise expected(f"a duration of at most {LONGEST:.0e}s", value)
+        return seconds
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise expected("a duration such as 250ms, 5s, 1m or 2h", value)
@@ -98,7 +112,10 @@ def duration(value: Any) -> float:
 def size(value: Any) -> int:
     """Return a size in bytes."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(float(match[1]) * _BYTES[match[2]])
+        size = float(match[1]) * _BYTES[match[2]]
+        if size > LARGEST:
+            raise expected(f"a size of at most {size_text(LARGEST)}", value)
+        return int(size)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise expected("a size such as 512KB or 8MB", value)
@@ -127,8 +144,13 @@ def _digits(value: float) -> str:
     return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
+def is_symbol(value: Any) -> bool:
+    """Whether a row can have it as its symbol."""
+    return isinstance(value, str) and 0 < len(value) <= SYMBOL_LIMIT
+
+
 def _symbol(value: Any) -> Any:
-    if not isinstance(value, str) or not 0 < len(value) <= SYMBOL_LIMIT:
+    if not is_symbol(value):
         raise expected(f"a symbol of 1 to {SYMBOL_LIMIT} characters", value)
     return str(value)
 
@@ -148,6 +170,8 @@ def check_path(text: str) -> None:
         return
     try:
         jmespath.compile(split_path(text)[1])
+    except RecursionError:
+        raise ValueError("not a JMESPath expression: too many levels") from None
     except JMESPathError as error:
         words = str(error).splitlines()[0].rstrip(":")
         hint = """; a key with spaces or dots is written '"like this"'""" if " " in text else ""

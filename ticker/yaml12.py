@@ -10,22 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ticker.errors import Problem
 
-NODE_LIMIT = 200_000
+NODE_LIMIT = 100_000
 """Aliases can make a small file large; no config of people has this many nodes."""
 
 DEPTH_LIMIT = 50
+TOO_LARGE = f"more than {NODE_LIMIT} values or {DEPTH_LIMIT} levels"
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _NULLS = {"", "~", "null"}
+_HALF = re.compile(r"[\ud800-\udfff]")
+HALF_A_CHARACTER = r"expected whole characters, got one of \ud800 to \udfff"
 
 PathKey = tuple[str | int, ...]
 Mark = tuple[int, int]  # line and column, 1-based
@@ -82,6 +87,10 @@ class Source:
     spans: list[Span] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.splitlines()
+
     def at(self, path: PathKey) -> Any:
         """Return the value at ``path``, which is in the data."""
         value = self.data
@@ -95,8 +104,7 @@ class Source:
         for length in range(len(path) - 1, 0, -1):
             at = at or self.keys.get(path[:length]) or self.values.get(path[:length])
         line, column = at or (1, 1)
-        lines = self.text.splitlines()
-        source = lines[line - 1] if 0 < line <= len(lines) else ""
+        source = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
         return Problem(self.file, line, column, dotted(path), message, source)
 
 
@@ -116,8 +124,13 @@ def load(
     ``read`` returns the text of a file that ``${file:PATH}`` names (OSError when it cannot).
     """
     source = Source(file, text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer  # type: ignore[assignment] # declared as that very class
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = yaml.compose(text)
+    except _TooLarge as error:
+        source.problems.append(source.problem((), str(error)))
+        return source
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -136,6 +149,25 @@ def _read_file(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
+class _Composer(Composer):
+    """Builds the node tree, and stops where it gets too deep: each level costs time and stack."""
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False  # YAML 1.2 allows them, and it would go to stderr
+        self._level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node with all below it."""
+        if self._level > DEPTH_LIMIT:
+            raise _TooLarge(TOO_LARGE)
+        self._level += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._level -= 1
+
+
 class _Reader:
     """Walks the node tree once, filling a source."""
 
@@ -152,7 +184,7 @@ class _Reader:
     def _value(self, node: Node, path: PathKey) -> Any:
         self._count += 1
         if self._count > NODE_LIMIT or len(path) > DEPTH_LIMIT:
-            raise _TooLarge(f"more than {NODE_LIMIT} values or {DEPTH_LIMIT} levels")
+            raise _TooLarge(TOO_LARGE)
         self._source.values[path] = _mark(node)
         if isinstance(node, MappingNode):
             return dict(self._pairs(node, path))
@@ -169,6 +201,9 @@ class _Reader:
                 self._problem(path, "a key must be text", at)
                 continue
             key = str(key_node.value)
+            if not _is_whole(key):
+                self._problem(path, HALF_A_CHARACTER, at)
+                continue
             inner = (*path, key)
             if key in seen:
                 self._problem(inner, f"duplicate key, first on line {seen[key]}", at)
@@ -181,6 +216,9 @@ class _Reader:
     def _scalar(self, node: ScalarNode, path: PathKey) -> Scalar | None:
         plain = not node.style
         text = str(node.value)
+        if not _is_whole(text):
+            self._problem(path, HALF_A_CHARACTER, _mark(node))
+            return None
         if plain and text in _NULLS:
             # an empty value stands where the next thing begins, which may be lines below
             self._source.values[path] = self._source.keys.get(path, self._source.values[path])
@@ -236,6 +274,11 @@ class _Reader:
 
 class _TooLarge(Exception):
     """The document has more nodes than any config needs."""
+
+
+def _is_whole(text: str) -> bool:
+    """Whether text has no half of a surrogate pair, which escapes can write and nobody can send."""
+    return not _HALF.search(text)
 
 
 def _default(match: re.Match[str]) -> str:

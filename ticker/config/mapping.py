@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -18,6 +20,20 @@ def _rule(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _layout(value: str) -> str:
+    """Return a format of strptime; raise the rule for what is none."""
+    try:
+        datetime.strptime("", value)
+    except ValueError as error:
+        if "does not match" in str(error):  # as it should: an empty text is no time
+            return value
+    except re.error:  # a directive that comes twice
+        pass
+    else:
+        return value
+    raise expected("a strptime format such as %d %B %Y, each part once", value)
+
+
 class FieldRule(Strict):
     """How one field is read: where it is, and what is made of it."""
 
@@ -29,7 +45,7 @@ class FieldRule(Strict):
     """Numbers are multiplied by this: 100 turns a fraction into percent."""
     map: dict[Text, Text] = {}
     """Values to replace, as text: `{in: live, post: final}`. Others stay as they are."""
-    format: Text | None = None
+    format: Annotated[Text, AfterValidator(_layout)] | None = None
     """strptime format of a time that is neither ISO nor a Unix time, such as `%d %B %Y`."""
 
     def kind_of(self, name: str) -> Kind:

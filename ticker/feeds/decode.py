@@ -68,6 +68,8 @@ def _decode(body: bytes, encoding: str) -> str:
         raise FeedError(f"unknown text encoding '{encoding}'") from None
     except UnicodeError:
         raise FeedError(f"expected {encoding} text, got other bytes") from None
+    except ValueError:  # of a name with a NUL in it
+        raise FeedError(f"unknown text encoding {encoding!r}") from None
     return text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticker.config import PushFeed as PushSettings
 from ticker.diff import Rows
-from ticker.errors import FeedError, TickerError
+from ticker.errors import FeedError, TickerError, one_line
 from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.inbox import Inbox
 from ticker.feeds.mapping import Mapped
@@ -31,8 +31,8 @@ class Refused(TickerError):
     """What was pushed is not taken: with the HTTP status that says why, and in words."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
-        self.status, self.why = status, why
-        super().__init__(why)
+        self.status, self.why = status, one_line(why)
+        super().__init__(self.why)
 
 
 class PushFeed:

@@ -29,6 +29,7 @@ from ticker.feeds import NOTHING, Reading, Silence
 from ticker.feeds.poll import Heard, PollFeed
 from ticker.feeds.secrets import Secrets
 from ticker.feeds.web import retry_seconds
+from ticker.scalars import is_symbol
 
 HEADERS = ("content-type", "etag", "last-modified", "retry-after", "date")
 """What is kept of a response's headers: what rows and errors are made with."""
@@ -219,6 +220,7 @@ def _line(text: bytes, where: str) -> Line:
         line = orjson.loads(text)
         usable = isinstance(line["at"], int | float) and isinstance(line["feed"], str)
         usable = usable and isinstance(line["reading"], int)
+        usable = usable and is_symbol(line.get("symbol", "-"))
     except (ValueError, TypeError, KeyError):
         usable = False
     if not usable:

@@ -255,7 +255,8 @@ class StreamFeed:
             if event.id.isprintable() and len(event.id) <= ID_LIMIT:
                 self._last_id = event.id or self._last_id
             if event.retry is not None:
-                self._retry = min(event.retry / 1000, settings.backoff_max)
+                # an integer of any size: as a float it may be too large
+                self._retry = min(event.retry, settings.backoff_max * 1000) / 1000
             wanted = settings.event in {None, event.event or "message"}
             yield event.data if event.data and wanted else None
 

@@ -96,7 +96,7 @@ def retry_seconds(header: str | None) -> float | None:
         return None
     try:
         seconds = float(header) if header.strip().isdigit() else _seconds_until(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(0.0, seconds), RETRY_AFTER_LIMIT)
 

@@ -1,0 +1,1 @@
+"""What is fuzzed, one module for each kind of text or bytes that comes from outside."""
