@@ -1,13 +1,14 @@
 # The commands people use; each creates what it needs.
 
 PYTHON ?= python3
+PYTHON2 ?= python2.7
 VENV := .venv
 BIN := $(VENV)/bin
 # all at once: npm takes away what it is not told of
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults conformance check format bench bench-bus bench-web bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -32,6 +33,10 @@ demo-ops: $(VENV)/.dev
 # 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+# WebSockets judged by the fuzzing client of the Autobahn test suite, some 20 minutes: docs/conformance.md
+conformance: $(VENV)/.dev $(VENV)/.autobahn
+	$(BIN)/python -m tests.conformance $(PYTHON2) $(VENV)/autobahn
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -81,6 +86,10 @@ $(VENV)/.run: $(VENV)/bin/python $(INSTALLED)
 $(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.autobahn: $(VENV)/bin/python
+	$(PYTHON2) -m pip install --quiet --target $(VENV)/autobahn autobahntestsuite==25.10.1
+	touch $@
 
 # Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests
 $(VENV)/.browser: $(VENV)/.dev scripts/install-test-tools

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from tests.conformance import cases, results
 from tests.conformance.cases import (
     ASK,
     CASES,
@@ -250,3 +254,37 @@ def test_who_ends_without_a_close_is_let_go(server: Running) -> None:
         wire.say_no_more()
         rest(wire)
         until(lambda: not server.ticker.hub.viewers, what="the leave")
+
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/conformance.md").read_text()
+
+
+@pytest.mark.parametrize("part", [cases.table, cases.differences, results.table, results.reasons])
+def test_the_page_tells_the_cases_there_are(part: Callable[[], Iterable[str]]) -> None:
+    """conformance.md has what the lists say: their numbers, and what is otherwise and why."""
+    assert "\n" + "\n".join(part()) + "\n" in PAGE
+
+
+def test_the_page_tells_numbers_and_versions() -> None:
+    """Of cases, of the suite that is installed, and of the libraries that it judged."""
+    assert (
+        f"sends {len(CASES)} sequences of octets and {len(HANDSHAKES)} opening handshakes" in PAGE
+    )
+    assert f"autobahntestsuite {results.VERSION}," in PAGE
+    assert f"autobahntestsuite=={results.VERSION}" in (ROOT / "Makefile").read_text()
+    pinned = dict(
+        re.findall(r"^(\S+)==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    )
+    assert f"uvicorn {pinned['uvicorn']} and websockets {pinned['websockets']}" in PAGE
+
+
+def test_the_list_has_every_case_once() -> None:
+    """Under the numbers of the suite, whose cases of all but 9 and 12 are all there."""
+    ids = [case.id for case in CASES]
+    assert len(ids) == len(set(ids))
+    found = Counter(case.split(".")[0] for case in ids)
+    wanted = {group: number for group, (_, number) in results.GROUPS.items()}
+    assert {g: found[g] for g in wanted if g not in {"9", "12"}} == {
+        g: number for g, number in wanted.items() if g not in {"9", "12"}
+    }

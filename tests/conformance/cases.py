@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -171,6 +171,7 @@ def pings() -> Iterator[Case]:
     yield Case("2.11", "5.5.2", "ten pings, octet by octet", steps, chop=1)
 
 
+ONCE = "what breaks the rules is sent once the text before it is answered"
 SEGMENT = "a message right before a violation, in one segment with it, may go unanswered"
 
 
@@ -181,9 +182,11 @@ def reserved_bits() -> Iterator[Case]:
     steps = (text() + text(rsv=RSV2) + ping(), PERHAPS)
     yield Case("3.2", "5.2", "a text, one with RSV2, a ping", steps, 1002, differs=SEGMENT)
     steps = (text(), ANSWER, text(rsv=RSV2 | RSV3), ping())
-    yield Case("3.3", "5.2", "the same with RSV2 and RSV3, frame by frame", steps, 1002)
+    yield Case(
+        "3.3", "5.2", "the same with RSV2 and RSV3, frame by frame", steps, 1002, differs=ONCE
+    )
     steps = (text(), ANSWER, text(rsv=RSV1), ping())
-    yield Case("3.4", "5.2", "the same with RSV1, octet by octet", steps, 1002, chop=1)
+    yield Case("3.4", "5.2", "the same with RSV1, octet by octet", steps, 1002, 1, differs=ONCE)
     yield Case("3.5", "5.2", "bytes with RSV1, 3", (frame(BINARY, OCTETS, rsv=RSV1 | RSV3),), 1002)
     yield Case("3.6", "5.2", "a ping with RSV1, 2", (ping(WORDS, rsv=RSV1 | RSV2),), 1002)
     every = RSV1 | RSV2 | RSV3
@@ -202,7 +205,7 @@ def opcodes() -> Iterator[Case]:
             steps = (text(), ANSWER, frame(opcode, payload), ping())
             says = f"a text, {kind} opcode {opcode}, a ping" + ", octet by octet" * (case == 5)
             chop = 1 if case == 5 else 0
-            yield Case(f"4.{number}.{case}", "5.2", says, steps, 1002, chop)
+            yield Case(f"4.{number}.{case}", "5.2", says, steps, 1002, chop, differs=ONCE)
 
 
 def fragmentation() -> Iterator[Case]:
@@ -228,7 +231,9 @@ def fragmentation() -> Iterator[Case]:
         yield Case(f"5.{number + 1}", "5.4", f"{says}, frame by frame", steps, 1002)
         yield Case(f"5.{number + 2}", "5.4", f"{says}, octet by octet", steps, 1002, chop=1)
     steps = (whole, ANSWER, more(WORDS, fin=False) + text())
-    yield Case("5.15", "5.4", "a text in two, a continuation of nothing, a text", steps, 1002)
+    yield Case(
+        "5.15", "5.4", "a text in two, a continuation of nothing, a text", steps, 1002, differs=ONCE
+    )
     for number, fin in [(16, False), (17, True)]:
         says = f"twice: a continuation of nothing, {'' if fin else 'not '}final, a text in two"
         yield Case(f"5.{number}", "5.4", says, ((more(WORDS, fin=fin) + whole) * 2,), 1002)
@@ -452,6 +457,9 @@ def noisy(size: int) -> bytes:
     return head + Random(size).randbytes(size).hex().encode()[: size - len(head) - len(end)] + end
 
 
+FEWER = "10 messages of at most 65,536 octets, not 1,000 of at most 131,072"
+
+
 def deflate() -> Iterator[Case]:
     """12, 13: compressed messages, by what was offered."""
     messages = [compressed(noisy(size), cut) for size, cut in CUTS]
@@ -459,10 +467,8 @@ def deflate() -> Iterator[Case]:
         for number, ((size, cut), message) in enumerate(zip(CUTS, messages, strict=True), 1):
             frames = f", in frames of {cut}" if cut else ""
             says = f"compressed texts of {size}{frames}"
-            long = ", 65,536 octets, not 131,072" if number in {10, 15, 16, 17, 18} else ""
-            differs = "10 messages, not 1,000" + long
             steps = (message, ANSWER) * 10
-            yield Case(f"{group}.{number}", "D 7.2", says, steps, offer=offer, differs=differs)
+            yield Case(f"{group}.{number}", "D 7.2", says, steps, offer=offer, differs=FEWER)
 
 
 def deflate_more() -> Iterator[Case]:
@@ -471,93 +477,57 @@ def deflate_more() -> Iterator[Case]:
     together = [frame(TEXT, part, rsv=RSV1) for part in in_one_window(ASK, ASK)]
     blocks = b"".join(in_one_window(ASK[:5], ASK[5:], between=TAIL))
     offer = OFFERS["13.1"]
+    # fmt: off
     table: list[tuple[str, str, Steps, int]] = [
         ("D 6", "a text that is not compressed", (text(), ANSWER), STAYS),
-        (
-            "D 6",
-            "plain and compressed in turns",
-            (text() + compressed() + text(), *[ANSWER] * 3),
-            STAYS,
-        ),
+        ("D 6", "plain and compressed in turns", (text() + compressed() + text(), *[ANSWER] * 3),
+         STAYS),
         ("D 6.1", "a compressed text in two", (compressed(ASK, 9), ANSWER), STAYS),
-        (
-            "D 6.1",
-            "the same, a ping inside",
-            (fragments(data, 9, rsv=RSV1, between=ping()), Pong(), ANSWER),
-            STAYS,
-        ),
-        (
-            "D 6.1",
-            "fragments of one octet, pings inside",
-            (fragments(data, 1, rsv=RSV1, between=ping()), *[Pong()] * (len(data) - 1), ANSWER),
-            STAYS,
-        ),
-        (
-            "D 6.1",
-            "an empty last fragment",
-            (frame(TEXT, data, rsv=RSV1, fin=False) + more(), ANSWER),
-            STAYS,
-        ),
-        (
-            "D 6.1",
-            "RSV1 on a continuation of a compressed text",
-            (frame(TEXT, data[:5], rsv=RSV1, fin=False) + more(data[5:], rsv=RSV1),),
-            1002,
-        ),
-        (
-            "D 6.1",
-            "RSV1 on a continuation of a plain text",
-            (text(ASK[:5], fin=False) + more(deflated(ASK[5:]), rsv=RSV1),),
-            1002,
-        ),
+        ("D 6.1", "the same, a ping inside",
+         (fragments(data, 9, rsv=RSV1, between=ping()), Pong(), ANSWER), STAYS),
+        ("D 6.1", "fragments of one octet, pings inside",
+         (fragments(data, 1, rsv=RSV1, between=ping()), *[Pong()] * (len(data) - 1), ANSWER),
+         STAYS),
+        ("D 6.1", "an empty last fragment",
+         (frame(TEXT, data, rsv=RSV1, fin=False) + more(), ANSWER), STAYS),
+        ("D 6.1", "RSV1 on a continuation of a compressed text",
+         (frame(TEXT, data[:5], rsv=RSV1, fin=False) + more(data[5:], rsv=RSV1),), 1002),
+        ("D 6.1", "RSV1 on a continuation of a plain text",
+         (text(ASK[:5], fin=False) + more(deflated(ASK[5:]), rsv=RSV1),), 1002),
         ("D 6.1", "RSV1 on a ping", (ping(data, rsv=RSV1),), 1002),
         ("D 6.1", "RSV1 on a close", (frame(0x8, struct.pack("!H", 1000), rsv=RSV1),), 1002),
         ("D 6", "RSV2 on a compressed text", (frame(TEXT, data, rsv=RSV1 | RSV2),), 1002),
         ("D 7.2.2", "octets that are no deflate", (frame(TEXT, b"\xff" * 9, rsv=RSV1),), 1002),
         ("D 7.2.3.1", "an empty compressed text", (frame(TEXT, b"\x00", rsv=RSV1), *BAD), 4500),
-        (
-            "D 7.2.3.3",
-            "a stored block",
-            (frame(TEXT, deflated(ASK, level=0), rsv=RSV1), ANSWER),
-            STAYS,
-        ),
-        (
-            "D 7.2.3.4",
-            "a block with BFINAL",
-            (frame(TEXT, deflated(ASK, final=True), rsv=RSV1), ANSWER),
-            STAYS,
-        ),
+        ("D 7.2.3.3", "a stored block", (frame(TEXT, deflated(ASK, level=0), rsv=RSV1), ANSWER),
+         STAYS),
+        ("D 7.2.3.4", "a block with BFINAL",
+         (frame(TEXT, deflated(ASK, final=True), rsv=RSV1), ANSWER), STAYS),
         ("D 7.2.3.5", "two blocks", (frame(TEXT, blocks, rsv=RSV1), ANSWER), STAYS),
         ("8.1", "compressed octets that are not UTF-8", (compressed(asking(b"\xff")),), 1007),
-        (
-            "D 8",
-            "a message of `max_message` when inflated",
-            (compressed(padded(MAX_MESSAGE)), ANSWER),
-            STAYS,
-        ),
+        ("D 8", "a message of `max_message` when inflated",
+         (compressed(padded(MAX_MESSAGE)), ANSWER), STAYS),
         ("D 8", "one octet more when inflated", (compressed(padded(MAX_MESSAGE + 1)),), 1009),
-        (
-            "D 8",
-            "a bomb: 100 MB in 97 KB",
-            (frame(TEXT, deflated(bytes(100_000_000))[:69_000], rsv=RSV1),),
-            1009,
-        ),
-        (
-            "D 8",
-            "a bomb in frames of 10",
-            (fragments(deflated(bytes(1_000_000)), 10, rsv=RSV1),),
-            1009,
-        ),
+        ("D 8", "a bomb of 10 MB", (frame(TEXT, deflated(bytes(10_000_000)), rsv=RSV1),), 1009),
+        ("D 8", "a bomb in frames of 10", (fragments(deflated(bytes(1_000_000)), 10, rsv=RSV1),),
+         1009),
         ("5.6", "compressed bytes", (frame(BINARY, data, rsv=RSV1), *BAD), 4500),
-        (
-            "D 7.1.1.2",
-            "context carried on, though the server forbade it",
-            (together[0], ANSWER, together[1]),
-            1002,
-        ),
+        ("D 7.1.1.2", "context carried on, though the server forbade it",
+         (together[0], ANSWER, together[1]), 1002),
     ]
+    # fmt: on
     for number, (rule, says, steps, ends) in enumerate(table, 1):
         yield Case(f"20.{number}", rule, says, steps, ends, offer=offer)
+
+
+LENGTHS = "accepted, though a sender must use the shortest: websockets leaves it at that"
+LENIENT = {
+    "a text whose length is said in eight octets though seven bits do": LENGTHS,
+    "a ping whose length is said in two octets though seven bits do": LENGTHS,
+    "a 64-bit length whose first bit is set": "1009, not 1002: too long before it is wrong",
+    "what is not UTF-8, then a close, in one segment": "the close is answered, nothing else",
+}
+"""Where RFC 6455 would have it otherwise, or does not say."""
 
 
 def more_framing() -> Iterator[Case]:
@@ -571,6 +541,7 @@ def more_framing() -> Iterator[Case]:
     ]
     empty = text(b"", fin=False) + more(b"", fin=False) * 50 + more(ASK)
     huge = struct.pack("!BBQ", 0x81, 0xFF, 1 << 63)
+    # fmt: off
     table: list[tuple[str, str, Steps, int]] = [
         ("5.4", "a frame cut in two segments, at each of its octets", tuple(segments), STAYS),
         ("5.4", "a message cut in two frames, at each of its octets", tuple(halves), STAYS),
@@ -580,51 +551,31 @@ def more_framing() -> Iterator[Case]:
         ("5.1", "a ping without a mask", (ping(WORDS, mask=None),), 1002),
         ("5.1", "a close without a mask", (frame(0x8, mask=None),), 1002),
         ("5.3", "a mask of zeros", (text(mask=bytes(4)), ANSWER), STAYS),
-        (
-            "5.3",
-            "another mask for each frame",
-            tuple(s for i in range(5) for s in (text(mask=bytes([i * 50] * 4)), ANSWER)),
-            STAYS,
-        ),
+        ("5.3", "another mask for each frame",
+         tuple(s for i in range(5) for s in (text(mask=bytes([i * 50] * 4)), ANSWER)), STAYS),
         ("5.2", "a 64-bit length whose first bit is set", (huge + bytes(4),), 1009),
-        (
-            "7.4.1",
-            "a length that is too long, and no octet of it",
-            (text(b"", size=1 << 40),),
-            1009,
-        ),
-        ("5.5", "a ping whose length is said in two octets", (ping(b"x" * 126),), 1002),
+        ("7.4.1", "a length that is too long, and no octet of it", (text(b"", size=1 << 40),),
+         1009),
+        ("5.2", "a text whose length is said in eight octets though seven bits do",
+         (text(length_in=8), ANSWER), STAYS),
+        ("5.5", "a ping whose length is said in two octets though seven bits do",
+         (ping(WORDS, length_in=2), Pong(WORDS)), STAYS),
         ("7.4.1", "much more than the longest message", (text(padded(5_000_000)),), 1009),
-        (
-            "8.1",
-            "what is not UTF-8, then a ping, in one segment",
-            (text(asking(b"\xff")) + ping(), PERHAPS_PONG),
-            1007,
-        ),
-        (
-            "8.1",
-            "what is not UTF-8, then a close, in one segment",
-            (text(asking(b"\xff")) + close(1000),),
-            1000,
-        ),
+        ("8.1", "what is not UTF-8, then a ping, in one segment",
+         (text(asking(b"\xff")) + ping(), PERHAPS_PONG), 1007),
+        ("8.1", "what is not UTF-8, then a close, in one segment",
+         (text(asking(b"\xff")) + close(1000),), 1000),
         ("8.1", "what is not UTF-8, twice", (text(asking(b"\xff")) * 2,), 1007),
         ("5.5.1", "a close, then a violation", (close(1000) + frame(0x3),), 1000),
-        (
-            "5.5.1",
-            "bytes, then a text that comes too late",
-            (frame(BINARY, OCTETS), *BAD, text()),
-            4500,
-        ),
+        ("5.5.1", "bytes, then a text that comes too late", (frame(BINARY, OCTETS), *BAD, text()),
+         4500),
         ("5.6", "text that is no JSON", (text(b"hello"), *BAD), 4500),
-        (
-            "5.6",
-            "a message that is not of the protocol",
-            (text(b'{"type":"nonsense"}'), BAD[0]),
-            STAYS,
-        ),
+        ("5.6", "a message that is not of the protocol", (text(b'{"type":"nonsense"}'), BAD[0]),
+         STAYS),
     ]
+    # fmt: on
     for number, (rule, says, steps, ends) in enumerate(table, 1):
-        yield Case(f"21.{number}", rule, says, steps, ends)
+        yield Case(f"21.{number}", rule, says, steps, ends, differs=LENIENT.get(says, ""))
 
 
 @dataclass(frozen=True)
@@ -637,7 +588,6 @@ class Handshake:
     status: int
     has: dict[str, str] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
-    differs: str = ""
 
     def __str__(self) -> str:
         return self.id
@@ -654,15 +604,11 @@ def handshakes() -> Iterator[Handshake]:
     mine = {protocol.lower(): "ticker.v1"}
     old = "GET {path} HTTP/1.0"
     post, head = "POST {path} HTTP/1.1", "HEAD {path} HTTP/1.1"
+    # fmt: off
     table: list[tuple[str, bytes, int, dict[str, str], tuple[str, ...]]] = [
         ("the key of the RFC's example", request(), 101, opened, unoffered),
-        (
-            "headers in other letters",
-            request("UPGRADE: WebSocket", "CONNECTION: upgrade"),
-            101,
-            opened,
-            (),
-        ),
+        ("headers in other letters", request("UPGRADE: WebSocket", "CONNECTION: upgrade"), 101,
+         opened, ()),
         ("Connection with more in it", request("Connection: keep-alive, Upgrade"), 101, opened, ()),
         ("POST", request(start=post), 405, {"allow": "GET"}, ("upgrade",)),
         ("HEAD", request(start=head), 405, {"allow": "GET"}, ()),
@@ -684,52 +630,22 @@ def handshakes() -> Iterator[Handshake]:
         ("version 14", request("Sec-WebSocket-Version: 14"), 426, refused, ()),
         ("version 013", request("Sec-WebSocket-Version: 013"), 426, refused, ()),
         ("version +13", request("Sec-WebSocket-Version: +13"), 426, refused, ()),
-        (
-            "two versions",
-            request("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8"),
-            400,
-            {},
-            (),
-        ),
+        ("two versions", request("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8"), 400, {},
+         ()),
         ("our sub-protocol", request(f"{protocol}: ticker.v1"), 101, mine, ()),
         ("ours among others", request(f"{protocol}: a, ticker.v1, b"), 101, mine, ()),
-        (
-            "ours in a second header",
-            request(f"{protocol}: a", f"{protocol}: ticker.v1"),
-            101,
-            mine,
-            (),
-        ),
+        ("ours in a second header", request(f"{protocol}: a", f"{protocol}: ticker.v1"), 101, mine,
+         ()),
         ("only others", request(f"{protocol}: ticker.v2, a"), 101, opened, unoffered),
         ("a sub-protocol that is no token", request(f"{protocol}: a b"), 400, {}, ()),
-        (
-            "an unknown extension",
-            request("Sec-WebSocket-Extensions: x-none; a=1"),
-            101,
-            opened,
-            unoffered,
-        ),
-        (
-            "deflate",
-            request(deflate_key),
-            101,
-            {"sec-websocket-extensions": "permessage-deflate; client_no_context_takeover"},
-            (),
-        ),
-        (
-            "deflate twice: one answer",
-            request(deflate_key, deflate_key),
-            101,
-            {"sec-websocket-extensions": "permessage-deflate; client_no_context_takeover"},
-            (),
-        ),
-        (
-            "deflate with a window of 8 bits, declined",
-            request(f"{deflate_key}; server_max_window_bits=8"),
-            101,
-            opened,
-            unoffered,
-        ),
+        ("an unknown extension", request("Sec-WebSocket-Extensions: x-none; a=1"), 101, opened,
+         unoffered),
+        ("deflate", request(deflate_key), 101,
+         {"sec-websocket-extensions": "permessage-deflate; client_no_context_takeover"}, ()),
+        ("deflate twice: one answer", request(deflate_key, deflate_key), 101,
+         {"sec-websocket-extensions": "permessage-deflate; client_no_context_takeover"}, ()),
+        ("deflate with a window of 8 bits, declined",
+         request(f"{deflate_key}; server_max_window_bits=8"), 101, opened, unoffered),
         ("an extension that cannot be read", request("Sec-WebSocket-Extensions: =;"), 400, {}, ()),
         ("our own Origin", request("Origin: http://x"), 101, opened, ()),
         ("an Origin elsewhere", request("Origin: http://evil.example"), 403, {}, ("upgrade",)),
@@ -743,14 +659,42 @@ def handshakes() -> Iterator[Handshake]:
         ("a body", request("Content-Length: 2") + b"{}", 400, {}, ()),
         ("a body in chunks", request("Transfer-Encoding: chunked") + b"0\r\n\r\n", 400, {}, ()),
     ]
+    # fmt: on
     for number, (says, sends, status, has, lacks) in enumerate(table, 1):
         yield Handshake(f"30.{number}", says, sends, status, has, lacks)
 
 
-GROUPS = [
+GROUPS: list[Callable[[], Iterator[Case]]] = [
     framing, pings, reserved_bits, opcodes, fragmentation, utf8, closes, limits, sizes, deflate,
     deflate_more, more_framing,
 ]  # fmt: skip
 
 CASES = [case for group in GROUPS for case in group()]
 HANDSHAKES = list(handshakes())
+
+FEW = 8
+"""So many cases are named one by one."""
+
+
+def table() -> Iterator[str]:
+    """Yield the lines of the table in docs/conformance.md."""
+    yield "| cases | about | number | otherwise than Autobahn has them |"
+    yield "|---|---|---|---|"
+    every: list[Callable[[], Iterator[Case | Handshake]]] = [*GROUPS, handshakes]
+    for group in every:
+        cases = list(group())
+        ids, _, about = (group.__doc__ or "").partition(": ")
+        otherwise = sum(isinstance(case, Case) and bool(case.differs) for case in cases)
+        yield f"| {ids} | {about.rstrip('.')} | {len(cases)} | {otherwise or ''} |"
+
+
+def differences() -> Iterator[str]:
+    """Yield the list of what is otherwise than Autobahn has it, with the cases of each."""
+    ids: dict[str, list[str]] = {}
+    for case in CASES:
+        if case.differs:
+            ids.setdefault(case.differs, []).append(case.id)
+    for why, told in ids.items():
+        groups = ", ".join(dict.fromkeys(case.split(".")[0] for case in told))
+        few = len(told) <= FEW
+        yield f"- {', '.join(told) if few else f'{len(told)} cases of {groups}'}: {why}."
