@@ -70,6 +70,14 @@ class SendConnection(PlainConnection):
         if self._sending is not None:
             await asyncio.wait({self._sending})
 
+    async def closed(self) -> None:
+        """Wait until the server has taken the close, if one is on its way.
+
+        It sends none of ours once the endpoint has returned.
+        """
+        while self._closing is not None and self._sending is not None:
+            await self.drain()
+
     def close(self, code: CloseCode) -> None:
         """Send the close as soon as the server takes it, and give up after a while."""
         if self._closing is not None:

@@ -311,6 +311,9 @@ class FrameConnection:
         """Wait until the transport wants more, or the connection is lost."""
         await self._protocol.writable.wait()
 
+    async def closed(self) -> None:
+        """Return at once: a close is written when it is asked for."""
+
     def pending(self) -> int:
         """Return the bytes that wait in the process."""
         return self._transport.get_write_buffer_size()

@@ -47,6 +47,7 @@ class WebSocketEndpoint:
         try:
             await self._begin(viewer, connection, boards, query)
             await self._listen(viewer, connection, receive)
+            await connection.closed()
         except asyncio.CancelledError:
             if viewer in self._hub.viewers:
                 raise
