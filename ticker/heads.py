@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from httptools import parse_url
+from httptools import HttpParserInvalidURLError, parse_url
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_BYTES = 65_536
@@ -95,7 +95,11 @@ class HeadProtocol(HttpToolsProtocol):
             self._refuse(refusal, UPGRADE if refusal is HTTPStatus.UPGRADE_REQUIRED else b"")
             return
         if not self.url.startswith(b"/"):  # a whole URL (RFC 9112, 3.2.2)
-            parsed = parse_url(self.url)
+            try:
+                parsed = parse_url(self.url)
+            except HttpParserInvalidURLError:
+                self._refuse(HTTPStatus.BAD_REQUEST)
+                return
             self.url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
         super().handle_websocket_upgrade()
 
