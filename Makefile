@@ -1,6 +1,7 @@
 # The commands people use; each creates what it needs.
 
 PYTHON ?= python3
+PYTHON2 ?= python2.7
 VENV := .venv
 BIN := $(VENV)/bin
 # all at once: npm takes away what it is not told of
@@ -42,6 +43,10 @@ faults-cluster: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+
+# WebSockets judged by the fuzzing client of the Autobahn test suite, some 20 minutes: docs/conformance.md
+conformance: $(VENV)/.dev $(VENV)/.autobahn
+	$(BIN)/python -m tests.conformance $(PYTHON2) $(VENV)/autobahn
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -91,6 +96,10 @@ $(VENV)/.run: $(VENV)/bin/python $(INSTALLED)
 $(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.autobahn: $(VENV)/bin/python
+	$(PYTHON2) -m pip install --quiet --target $(VENV)/autobahn autobahntestsuite==25.10.1
+	touch $@
 
 # Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests
 $(VENV)/.browser: $(VENV)/.dev scripts/install-test-tools

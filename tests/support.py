@@ -13,7 +13,7 @@ from email.utils import formatdate
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import orjson
@@ -220,7 +220,12 @@ class Running:
 
 @contextmanager
 def serving(
-    config: str | Settings | Path, *, base: Path = Path(), pings: float = 20.0, **env: str
+    config: str | Settings | Path,
+    *,
+    base: Path = Path(),
+    pings: float = 20.0,
+    loop: Literal["auto", "asyncio", "uvloop"] = "auto",
+    **env: str,
 ) -> Iterator[Running]:
     """Run the real server for ``config`` on a free port; it is drained at the end.
 
@@ -238,6 +243,7 @@ def serving(
     app = create_app(loaded)
     options = configure(app, configured)
     options.ws_ping_interval = options.ws_ping_timeout = pings
+    options.loop = loop
     server = Server(options, app)
     loops: list[asyncio.AbstractEventLoop] = []
 

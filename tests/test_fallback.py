@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from websockets.exceptions import ConnectionClosed
 
 from tests.support import QUIET, Follower, eventually, settings, until
 from ticker import plain
@@ -82,6 +83,19 @@ def test_another_asgi_server_is_served(hypercorn: str) -> None:
         other.follow_until(lambda v: v.seqs["b"] >= viewer.seqs["b"])
         viewer.follow_until(lambda v: v.seqs["b"] >= other.seqs["b"])
         assert viewer.rows == other.rows
+
+
+@pytest.mark.parametrize("wrong", [b"bytes", "no JSON"])
+def test_another_asgi_server_closes_with_our_code(hypercorn: str, wrong: str | bytes) -> None:
+    """With 4500, not with one of the server's that would let the viewer come back."""
+    with Follower(f"{hypercorn}/ws") as viewer:
+        viewer.wait("welcome")
+        viewer.socket.send(wrong)
+        viewer.wait("error")
+        with pytest.raises(ConnectionClosed) as end:
+            viewer.next()
+    assert end.value.rcvd is not None
+    assert end.value.rcvd.code == CloseCode.BAD_MESSAGE
 
 
 class StallingServer:

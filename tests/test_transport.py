@@ -28,6 +28,9 @@ WHY = "ticker/transport.py rests on this part of uvicorn's WebSocketsSansIOProto
         "run_asgi",
         "keepalive_timeout",
         "handle_close",
+        "handle_ping",
+        "handle_parser_exception",
+        "send_receive_event_to_app",
     ],
 )
 def test_overridden_methods_are_there(name: str) -> None:
@@ -55,6 +58,8 @@ def test_overridden_methods_are_there(name: str) -> None:
         "self.pending_ping_payload",
         "self.request",
         "self.response",
+        "self.frames",
+        "self.curr_msg_data_type",
     ],
 )
 def test_used_attributes_are_there(name: str) -> None:

@@ -37,6 +37,11 @@ EXTENSION = "ticker.frames"
 BYTES_SENT = struct.Struct("@200xQ")
 """Where Linux (4.19 and newer) has tcpi_bytes_sent in its TCP_INFO (linux/tcp.h)."""
 
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+PONG = b"\x8a"
+"""How every frame begins that answers a ping."""
+
 WRITE_HIGH = 0
 """Bytes waiting in the process above which a viewer counts as not ready: one that waits for its
 link skips to the present. So while a viewer is ready nothing waits before it, and frames may go
@@ -50,6 +55,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     """
 
     writable_now = True
+    _owed_pong = b""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,11 +80,14 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def data_received(self, data: bytes) -> None:
-        """Read; answer an upgrade that is too long to be read, which uvicorn leaves hanging."""
+        """Read; answer an upgrade that cannot be read, which uvicorn leaves hanging.
+
+        One that is too long has an answer, one with a body has none.
+        """
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.handshake_complete = self.close_sent = True
-            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
 
     async def send(self, message: Any) -> None:
@@ -101,12 +110,21 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             return  # nothing more is sent; the loss ends every wait
         super().resume_writing()
         self.writable_now = True
-        self.on_writable()
+        pong, self._owed_pong = self._owed_pong, b""
+        if pong:
+            self.transport.write(pong)
+        if self.writable_now:
+            self.on_writable()
 
     def handle_close(self, event: WebSocketFrame) -> None:
         """Send nothing more to a peer that says goodbye."""
         self.pause_writing()
         super().handle_close(event)
+
+    def handle_parser_exception(self) -> None:
+        """Send nothing more to a peer that broke the rules but the close (RFC 6455, 5.5.1)."""
+        self.pause_writing()
+        super().handle_parser_exception()
 
     def send_receive_event_to_app(self) -> None:
         """Hand on a message; end a peer whose text is none, which uvicorn would log as a defect."""
@@ -139,10 +157,15 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self.on_lost(CloseCode.SILENT.reason)
 
     def handle_ping(self) -> None:
-        """Answer a ping, but of a peer that does not read none: its pongs would pile up."""
-        pong = b"".join(self.conn.data_to_send())
-        if self.writable_now:
-            self.transport.write(pong)
+        """Answer a ping (RFC 6455, 5.5.3).
+
+        Of a peer that does not read, the latest is answered, once it reads: pongs would pile up.
+        """
+        answers = self.conn.data_to_send()  # to all frames that came at once
+        if not self.writable_now:
+            *_, self._owed_pong = [self._owed_pong, *(a for a in answers if a[:1] == PONG)]
+            answers = [answer for answer in answers if answer[:1] != PONG]
+        self.transport.write(b"".join(answers))
 
     def shutdown(self) -> None:
         """Close at the server's end; who has been sent a close already is cut off in time."""
