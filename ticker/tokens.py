@@ -51,14 +51,14 @@ def read(token: str, keys: Sequence[Key]) -> Pass:
         raise BadToken("token too long")
     if not token.isascii():
         raise BadToken("not a token")
-    why = BadToken("not a token")
+    why = "not a token"
     for key in keys:
         try:
             return _pass(_claims(token, key))
         except BadToken as bad:
             # of several keys the one says most that could read the token
-            why = bad if why.args[0] in _OTHER_KEY else why
-    raise why
+            why = str(bad) if why in _OTHER_KEY else why
+    raise BadToken(why)
 
 
 _OTHER_KEY = {"not a token", "wrong algorithm", "bad signature"}
