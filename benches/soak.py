@@ -43,6 +43,8 @@ SAMPLE_SECONDS = 5.0
 WARM_SECONDS = 300.0
 """Left out at the beginning, of every run that says something."""
 RELOAD_SECONDS = 60.0
+STEADY = 0.9
+"""Share of the viewers that must be there all the time: or the machine had too much to do."""
 DAY, HOUR, MB = 86_400.0, 3_600.0, 1e6
 
 LEVELS = {"warning", "error", "critical"}
@@ -127,11 +129,24 @@ class Soak:
         """Whether it is long enough to say something of slopes."""
         return self.warm >= WARM_SECONDS and self.minutes >= 5
 
+    @property
+    def _start(self) -> int:
+        """The first sample after the warm-up."""
+        return next((i for i, at in enumerate(self.at) if at >= self.warm), len(self.at))
+
     def trends(self) -> dict[str, Trend]:
         """Return the trend of each series after the warm-up."""
-        start = next((i for i, at in enumerate(self.at) if at >= self.warm), len(self.at))
+        start = self._start
         times = self.at[start:]
         return {kind.name: trend(times, self.series[kind.name][start:]) for kind in KINDS}
+
+    @property
+    def unsteady(self) -> str | None:
+        """Why slopes say little, in words: the load was not the same all the time."""
+        least = min(self.series["viewers"][self._start :], default=0)
+        if least >= STEADY * self.viewers:
+            return None
+        return f"at times only {least:,.0f} of {self.viewers:,} viewers were connected"
 
     def failures(self) -> list[str]:
         """Return in words why a run is not good."""
@@ -142,6 +157,7 @@ class Soak:
             found = self.trends()
             growing = [kind for kind in KINDS if kind.decides and found[kind.name].grows]
             failures += [f"{it.what} grows: {_growth(it, found[it.name])}" for it in growing]
+            failures += [f"the load was not steady: {self.unsteady}"] if self.unsteady else []
         return failures
 
 

@@ -84,7 +84,7 @@ def soaked(rss: Callable[[float], float] = lambda at: 100e6) -> Soak:
     for i in range(180):
         at = 5.0 * (i + 1)
         values = {kind.name: 50 + rng.random() for kind in KINDS}
-        soak.add(at, {**values, "rss": rss(at) + 1e6 * rng.random()})
+        soak.add(at, {**values, "rss": rss(at) + 1e6 * rng.random(), "viewers": 990})
     return soak
 
 
@@ -94,6 +94,17 @@ def test_a_server_that_grows_fails() -> None:
     assert [it for it in growing.failures() if "RSS) grows: +1,7" in it], growing.failures()
     filling = soaked(lambda at: 100e6 + min(at, WARM_SECONDS) * 100e3)
     assert not [it for it in filling.failures() if "RSS" in it]
+
+
+def test_a_load_that_was_not_steady_is_said() -> None:
+    """Viewers who are away hide what grows. Those who are yet to come in the beginning do not."""
+    soak = soaked()
+    soak.series["viewers"][0] = 5
+    assert not [it for it in soak.failures() if "steady" in it]
+    soak.series["viewers"][100] = 5
+    assert "the load was not steady: at times only 5 of 1,000 viewers were connected" in (
+        soak.failures()
+    )
 
 
 def test_a_trial_is_not_judged() -> None:
