@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,14 +12,15 @@ WIDTH, PANEL_WIDTH, PANEL_HEIGHT = 760, 380, 150
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 30, 24
 FIRST, SECOND = "#2e86ab", "#e4572e"
 
-PANELS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
-    ("memory, MB: resident; its own pages", 1e6, ("rss", "uss")),
-    ("thousands of blocks that Python has given out", 1e3, ("blocks",)),
-    ("descriptors; viewers", 1, ("descriptors", "viewers")),
-    ("tasks", 1, ("tasks",)),
-    ("latency, ms: p99; p50", 1, ("p99", "p50")),
-    ("loop lag of the last minute, ms: p99; p50", 1, ("lag99", "lag50")),
+PANELS: tuple[tuple[str, float, dict[str, str]], ...] = (
+    ("memory, MB", 1e6, {"rss": "resident", "uss": "its own pages"}),
+    ("blocks, thousands", 1e3, {"blocks": "that Python has given out"}),
+    ("how many", 1, {"descriptors": "descriptors", "viewers": "viewers"}),
+    ("how many", 1, {"tasks": "tasks"}),
+    ("latency, ms", 1, {"p99": "p99", "p50": "p50"}),
+    ("loop lag of the last minute, ms", 1, {"lag99": "p99", "lag50": "p50"}),
 )
+"""What each plot is of, what its values are divided by, and its series in words."""
 
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#444}.axis{stroke:#999;fill:none}"
@@ -55,13 +56,14 @@ def _description(soak: Soak) -> str:
     """Return in words what the plots show."""
     trends = soak.trends()
     said = [
-        f"{title}: " + ", ".join(f"about {trends[name].level / scale:,.1f}" for name in names)
+        f"{title}: "
+        + ", ".join(f"{words} {trends[name].level / scale:,.1f}" for name, words in names.items())
         for title, scale, names in PANELS
     ]
     return "Levels after the warm-up. " + ". ".join(said) + "."
 
 
-def _panel(soak: Soak, title: str, scale: float, names: Sequence[str]) -> list[str]:
+def _panel(soak: Soak, title: str, scale: float, names: Mapping[str, str]) -> list[str]:
     lines = [[value / scale for value in soak.series[name]] for name in names]
     top = 1.1 * max(max(line) for line in lines) or 1.0
     end = max(soak.at[-1], 1.0)
@@ -72,13 +74,18 @@ def _panel(soak: Soak, title: str, scale: float, names: Sequence[str]) -> list[s
         return f"{x:.1f} {y:.1f}"
 
     base = PANEL_HEIGHT - BOTTOM
+    highest = f"{top:,.{0 if top >= 100 else 1}f}"
+    legend = "; ".join(
+        f'<tspan fill="{colour}">{words}</tspan>'
+        for words, colour in zip(names.values(), (FIRST, SECOND), strict=False)
+    )
     warm, _ = place(min(soak.warm, end), 0).split()
     parts = [
-        f'<text x="{LEFT}" y="18">{title}</text>',
+        f'<text x="{LEFT}" y="18">{title}: {legend}</text>',
         f'<rect class="warm" x="{LEFT}" y="{TOP}" width="{float(warm) - LEFT:.1f}" '
         f'height="{base - TOP}"/>',
         f'<path class="axis" d="M{LEFT} {TOP}V{base}H{PANEL_WIDTH - RIGHT}"/>',
-        f'<text x="{LEFT - 6}" y="{TOP + 10}" text-anchor="end">{top:,.4g}</text>',
+        f'<text x="{LEFT - 6}" y="{TOP + 10}" text-anchor="end">{highest}</text>',
         f'<text x="{LEFT - 6}" y="{base}" text-anchor="end">0</text>',
         f'<text x="{LEFT}" y="{base + 15}">0</text>',
         f'<text x="{PANEL_WIDTH - RIGHT}" y="{base + 15}" text-anchor="end">{end / 60:.0f}</text>',
