@@ -22,6 +22,7 @@ MINUTE = 60.0
 SICK_EVERY, SICK_SECONDS = 50.0, 5.0
 """How often the source is ill, and for how long."""
 
+# the past is so short that it is full when the warm-up is over
 CONFIG = """
 server: {{host: 127.0.0.1, port: {port}, rotate: 10m, stall_timeout: 10s, subscribe_within: 5s}}
 access:
@@ -37,15 +38,15 @@ feeds:
   league: {{kind: simulate, model: scores, every: 1s, seed: 3, sport: football, speed: 60,
             teams: [Ashford, Brackley, Calder, Dunmore, Elmwood, Farley, Glenrock, Hartwell]}}
 boards:
-  prices: {{title: "{title}", feeds: [shares], columns: {columns}}}
-  mixed: {{feeds: [more, coins, desk]}}
-  coins: {{feeds: [coins], columns: [last, volume]}}
-  wide: {{feeds: [shares, more], flush: 250ms}}
+  prices: {{title: "{title}", feeds: [shares], history: 60, columns: {columns}}}
+  mixed: {{feeds: [more, coins, desk], history: 60}}
+  coins: {{feeds: [coins], history: 60, columns: [last, volume]}}
+  wide: {{feeds: [shares, more], history: 60, flush: 250ms}}
   games: {{feeds: [league], layout: scores}}
 {extra}
 """
 
-EXTRA = "  passing: {feeds: [more], columns: [last]}"
+EXTRA = "  passing: {feeds: [more], history: 60, columns: [last]}"
 
 
 @dataclass(frozen=True)

@@ -200,12 +200,15 @@ class Visitors(threading.Thread):
             self.done["never read"] += 1
 
     async def _push(self) -> None:
-        """Push rows, one more and one less each time."""
+        """Push rows; every ten times there is one more and one less.
+
+        What was removed is remembered for ten minutes, so much of it would look like growth.
+        """
         headers = {"Authorization": f"Bearer {PUSH}"}
         async with httpx.AsyncClient(base_url=self._url, timeout=30, headers=headers) as client:
             for number in range(30):
                 rows = [
-                    {"symbol": f"D{(number + i) % 40}", "last": self._rng.randrange(1000)}
+                    {"symbol": f"D{(number // 10 + i) % 40}", "last": self._rng.randrange(1000)}
                     for i in range(20)
                 ]
                 answer = await client.post("/api/feeds/desk?complete=true", json=rows)
