@@ -16,7 +16,7 @@ run: $(VENV)/.run
 LONG := $(addprefix tests/,web/test_kiosk.py web/test_embeds.py web/test_live_operations.py \
 	web/test_drawer.py web/test_dialogs.py web/test_calm.py web/test_operations.py \
 	test_deploy.py test_deploy_cluster.py test_proxies.py test_package.py test_openapi.py \
-	test_workers.py test_bus_ill.py test_postgres.py test_feed_faults.py)
+	test_workers.py test_bus_ill.py test_postgres.py test_feed_faults.py test_soak_trial.py)
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(LONG:%=--ignore=%)
@@ -77,6 +77,12 @@ bench-workers: $(VENV)/.dev
 bench-web: $(VENV)/.dev $(VENV)/.browser
 	-npm install --silent --no-save --no-package-lock --prefix benches $(BENCH_TOOLS)
 	$(BIN)/python -m benches.web
+
+# a server under load with churn: memory, descriptors, latency; five minutes more than MINUTES, which
+# are left out; writes docs/reliability.md and its plot
+soak: MINUTES ?= 30
+soak: $(VENV)/.dev
+	$(BIN)/python -m benches.soak --write --minutes $(MINUTES)
 
 # the pictures of the documentation
 screenshots: $(VENV)/.dev $(VENV)/.browser

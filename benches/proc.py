@@ -32,6 +32,24 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
+def memory(pid: int) -> dict[str, int]:
+    """Return the bytes of a process: resident, its share of what is shared, and what is its own."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kb = {line.partition(":")[0]: int(line.split()[1]) for line in rollup}
+    own = kb["Private_Clean"] + kb["Private_Dirty"]
+    return {"rss": kb["Rss"] * 1024, "pss": kb["Pss"] * 1024, "uss": own * 1024}
+
+
+def descriptors(pid: int) -> int:
+    """Return how many files and sockets a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def busy_seconds(core: int) -> float:
     """Return for how many seconds a core has been busy, with whatever."""
     for line in Path("/proc/stat").read_text().splitlines():

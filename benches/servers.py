@@ -95,10 +95,12 @@ SERVERS = [
 
 
 @contextlib.contextmanager
-def running(server: Server, options: Options, core: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server on its core; it is ended in any case."""
+def running(
+    server: Server, options: Options, core: int, log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server on its core; it is ended in any case. What it logs is kept in ``log``."""
     free = os.sched_getaffinity(0)
-    with tempfile.TemporaryFile() as words:
+    with log.open("w+b") if log else tempfile.TemporaryFile() as words:
         os.sched_setaffinity(0, {core})  # inherited, by all its threads
         try:
             process = subprocess.Popen(

@@ -12,7 +12,9 @@ from contextlib import suppress
 import pytest
 
 from tests.support import Running, publish, quiet_server, until
+from ticker.channel import Channel
 from ticker.deflate import TAIL
+from ticker.heads import HeadProtocol
 from ticker.transport import FrameProtocol
 
 MASK = b"\x01\x02\x03\x04"
@@ -243,15 +245,18 @@ def test_a_connection_that_is_over_leaves_nothing_for_the_collector(server: Runn
     gc.collect()
     gc.disable()
     try:
-        before = sum(isinstance(o, FrameProtocol) for o in gc.get_objects())
+        kinds = (FrameProtocol, HeadProtocol, Channel)
+        before = sum(isinstance(o, kinds) for o in gc.get_objects())
         for _ in range(20):
             with RawViewer(server) as viewer:
                 viewer.send(frame(0x81, b'{"type":"subscribe","board":"b"}'))
                 viewer.read()
+            server.get("/api/boards/b")
+            server.get("/there-is-nothing")
         until(lambda: not server.ticker.hub.viewers)
         until(
-            lambda: sum(isinstance(o, FrameProtocol) for o in gc.get_objects()) <= before + 2,
-            what="the end of every protocol",
+            lambda: sum(isinstance(o, kinds) for o in gc.get_objects()) <= before + 4,
+            what="the end of every protocol and channel",
             patience=5,
         )
     finally:

@@ -76,6 +76,14 @@ def test_every_profile_converges(server: Running, profile: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_viewers_that_hide_may_move_as_well(server: Running) -> None:
+    """One that is going is told nothing more, and says nothing: no defect of the load test."""
+    arguments = ("--profile", "hidden", "--move", "1", "--duration", "8", "--assert", "gaps==0")
+    result = measured(server.url, "--viewers", "60", "--ramp", "0.5", *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_without_deflate_and_with_two_processes(server: Running) -> None:
     """More bytes, the same truth."""
     result = measured(server.url, *SHORT, "--no-deflate", "--procs", "2", "--board", "c")

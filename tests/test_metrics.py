@@ -182,6 +182,8 @@ ABOVE_ZERO = [
     "ticker_send_lag_seconds_sum",
     "ticker_sent_bytes_total{form=plain}",
     "ticker_sent_bytes_total{form=compressed}",
+    "ticker_tasks",
+    "ticker_memory_blocks",
     "process_resident_memory_bytes",
     "python_gc_collections_total{generation=0}",
 ]

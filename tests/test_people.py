@@ -180,6 +180,17 @@ async def test_a_list_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len((await listing)["viewers"]) == 5
 
 
+def test_of_a_viewer_that_has_just_left_no_bytes_are_known(server: Running) -> None:
+    """It may still be in a list that is being made: its socket is gone by then."""
+    with server.follow("b") as viewer:
+        name = viewer.wait("welcome")["viewer"]
+        there = server.call(lambda: server.ticker.hub.find(name))
+        assert there is not None
+        assert server.call(there.connection.sent)
+    until(lambda: server.call(lambda: server.ticker.hub.find(name)) is None)
+    until(lambda: server.call(there.connection.sent) is None)
+
+
 @pytest.mark.parametrize(
     ("query", "status"), [("?limit=0", 422), ("?limit=1001", 422), ("?board=nope", 404)]
 )

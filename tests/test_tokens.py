@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import hmac
 import json
@@ -167,6 +168,20 @@ def test_of_several_keys_the_one_that_signed_it_says_why() -> None:
     for key, algorithm in ((OLDER, "HS256"), (PRIVATE, "EdDSA")):
         with pytest.raises(BadToken, match="token expired"):
             tokens.read(signed(key, algorithm, exp=SOON - 3601), BOTH)
+
+
+def test_a_bad_token_leaves_nothing_for_the_collector() -> None:
+    """Strangers can send many, and each would hold its connection."""
+    keys = [*BOTH, *PAIR]
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            with pytest.raises(BadToken):
+                tokens.read("no.token.this", keys)
+        assert not [it for it in gc.get_objects() if isinstance(it, BadToken)]
+    finally:
+        gc.enable()
 
 
 def test_a_public_key_is_no_secret() -> None:

@@ -49,6 +49,11 @@ class Channel:
             context=Context(),  # its log lines are not about the viewer that came first
         )
 
+    def end(self) -> None:
+        """Bring nobody anywhere any more."""
+        self.task.cancel()
+        del self.task  # they hold each other, and a compressor: too much to leave to the collector
+
     def restart(self) -> None:
         """Take it that nobody has anything yet: seqs of another epoch mean nothing."""
         self.seq = UNTOLD

@@ -42,6 +42,12 @@ class HeadProtocol(HttpToolsProtocol):
         """Wait for nothing more."""
         self._cancel()
         super().connection_lost(exc)
+        self._let_go()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to another protocol."""
+        super().handle_websocket_upgrade()
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         """Read; refuse a head that is too long, and wait for one only as long as may be."""
@@ -74,6 +80,13 @@ class HeadProtocol(HttpToolsProtocol):
     def _idle(self) -> bool:
         """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _let_go(self) -> None:
+        """Be freed at once: the parser, and what answers, hold us as we hold them.
+
+        The collector looks seldom here, so thousands who come and go would leave much to it.
+        """
+        self.parser = self.cycle = None  # type: ignore[assignment] # nothing comes any more
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._late)

@@ -233,7 +233,7 @@ class Hub:
         watch.fd = NO_SOCKET  # a tick under way may still hold it
         viewer.connection.leave(watch)
         if not channel.watches:
-            channel.task.cancel()
+            channel.end()
             del self._channels[board, channel.period]
 
     def _channel(self, live: LiveBoard, rate: float | None) -> Channel:

@@ -7,6 +7,7 @@ viewer sent.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -301,6 +302,8 @@ class Metrics(Collector):
         words = "How late the event loop was in the last minute; quantile 1 is the maximum."
         yield _by("quantile", GAUGE, "ticker_loop_lag_seconds", words, lag)
         yield GAUGE("ticker_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+        words = "Blocks of memory that Python's own allocator has given out."
+        yield GAUGE("ticker_memory_blocks", words, sys.getallocatedblocks())
         outcomes = {"ok": reloads.ok, "failed": reloads.failed}
         words = "Times that the config was loaded again, by outcome."
         yield _by("outcome", COUNTER, "ticker_config_reloads_total", words, outcomes)

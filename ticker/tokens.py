@@ -52,14 +52,14 @@ def read(token: str, keys: Sequence[Key]) -> Pass:
         raise BadToken("token too long")
     if not _is_canonical(token):
         raise BadToken("not a token")
-    why = BadToken("not a token")
+    why = "not a token"
     for key in keys:
         try:
             return _pass(_claims(token, key))
         except BadToken as bad:
             # of several keys the one says most that could read the token
-            why = bad if why.args[0] in _OTHER_KEY else why
-    raise why
+            why = str(bad) if why in _OTHER_KEY else why
+    raise BadToken(why)
 
 
 def _is_canonical(token: str) -> bool:

@@ -328,7 +328,7 @@ class FrameConnection:
         raw = self._transport.get_extra_info("socket")
         try:
             info = raw.getsockopt(socket.IPPROTO_TCP, option, BYTES_SENT.size)
-        except OSError:  # gone by now, or no TCP
+        except (OSError, ValueError):  # gone by now, for uvloop without a number; or no TCP
             return None
         return BYTES_SENT.unpack(info)[0] if len(info) == BYTES_SENT.size else None
 

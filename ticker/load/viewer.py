@@ -238,6 +238,8 @@ class LoadViewer(asyncio.Protocol):
         self._send(0x88, b"\x03\xe8")
 
     def _send(self, first: int, payload: bytes) -> None:
+        if self.transport.is_closing():  # it was left or cut off, which is heard of a moment later
+            return
         size = len(payload)
         if size < 126:
             head = bytes((first, 0x80 | size))

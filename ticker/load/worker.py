@@ -277,7 +277,7 @@ class Worker:
                 viewer.resume()
             viewer.transport.resume_reading()
             viewer.trail = None
-        waiting = set(sampled)
+        waiting, ended = set(sampled), set[LoadViewer]()
         told = Told([target.url for target in plan.targets])
         deadline = monotonic() + CONVERGE_SECONDS
         headers = plan.targets[0].headers
@@ -295,12 +295,14 @@ class Worker:
                     for viewer in waiting
                     if _is_right(viewer, bases[viewer], common.get(viewer.target.url, {}))
                 }
+                ended |= {viewer for viewer in waiting if viewer.gone.done()}
+                waiting -= ended  # renewed, say, while it was to be compared: it has no present
                 open_ = [viewer for viewer in waiting if viewer.target.url in common]
                 if not common or (not open_ and told.settled()):
                     break
         agreed = {url: next(reversed(states)) for url, states in told.common().items()}
-        right = len(sampled) - len(waiting)
-        return Proof(len(sampled), right, told.silent(), told.apart(), agreed)
+        compared = len(sampled) - len(ended)
+        return Proof(compared, compared - len(waiting), told.silent(), told.apart(), agreed)
 
     async def _ask(self, client: httpx.AsyncClient, told: Told, target: Target) -> None:
         """Hear what a process says, unless it cannot say anything."""
