@@ -21,7 +21,8 @@ import uvloop
 from benches import proc
 from tests.test_hostile import PING, deflated, frame
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
 ENDS = (OSError, asyncio.IncompleteReadError, TimeoutError, EOFError)
 ADDRESSES = [f"127.0.0.{number}" for number in range(2, 201)]
 ANSWER_SECONDS = 20.0
