@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults dos audit check format bench bench-bus bench-web bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -32,6 +32,15 @@ demo-ops: $(VENV)/.dev
 # 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+# sixty attacks from this machine beside 200 viewers: how long those wait, and the memory; ONLY="pipelining,bombs"
+dos: $(VENV)/.dev
+	$(BIN)/python -m tests.dos $(if $(ONLY),--only "$(ONLY)")
+
+# known weaknesses of what is installed, by PyPI's advisories, and bandit; needs the internet, and its own packages
+audit: $(VENV)/.audit
+	$(VENV)/audit/bin/bandit --quiet --recursive --configfile pyproject.toml ticker
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -81,6 +90,11 @@ $(VENV)/.run: $(VENV)/bin/python $(INSTALLED)
 $(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.audit: $(VENV)/bin/python
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet bandit==1.9.4 pip-audit==2.10.1
+	touch $@
 
 # Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests
 $(VENV)/.browser: $(VENV)/.dev scripts/install-test-tools

@@ -59,6 +59,8 @@ class Outcome:
     quiet: float
     p99: float
     worst: float
+    rest: int
+    """Bytes of memory before any attack."""
     rss: int
     lost: int
     settled: float
@@ -78,7 +80,7 @@ class Server:
         symbols = ", ".join(f"S{number}: {number + 1}" for number in range(ROWS))
         config = folder / "dos.yaml"
         config.write_text(CONFIG.format(clock=clock, symbols=symbols))
-        self.port = free_port()
+        self.port, self.rest = free_port(), 0
         self.log = folder / "log"
         command = [sys.executable, "-m", "ticker", "serve", "--config", str(config)]
         free = os.sched_getaffinity(0)
@@ -195,7 +197,7 @@ async def run(names: list[str], seconds: float, cores: tuple[int, int]) -> list[
             watchers = Watchers(server.port, VIEWERS)
             await watchers.connect()
             await asyncio.sleep(2)
-            files = server.files
+            files, server.rest = server.files, server.rss
             quiet = await measured(watchers, seconds)
             print(f"quiet: {said(quiet)}, {server.rss / 1e6:.0f} MB, {files} files", flush=True)
             for name in names:
@@ -230,7 +232,8 @@ async def attacked(
     await asyncio.sleep(1)
     lost = watchers.counts.lost - lost
     worst = max((value for value, _ in found), default=float("inf"))
-    return Outcome(name, p99(quiet), p99(found), worst, peak.bytes, lost, settled, waited, counts)
+    times = p99(quiet), p99(found), worst
+    return Outcome(name, *times, server.rest, peak.bytes, lost, settled, waited, counts)
 
 
 async def measured(watchers: Watchers, seconds: float) -> Histogram:
@@ -280,8 +283,9 @@ def main() -> None:
         print(f"| {it.name} | {times} | {it.ratio:.1f} | {memory} |")
     lost = [it.name for it in outcomes if it.lost]
     stayed = [it.name for it in outcomes if it.settled >= SETTLE_SECONDS]
-    if lost or stayed:
-        raise SystemExit(f"viewers were lost under: {lost}; something stayed after: {stayed}")
+    large = [it.name for it in outcomes if it.rss - it.rest > BOUND]
+    if lost or stayed or large:
+        raise SystemExit(f"viewers lost: {lost}; something stayed: {stayed}; memory: {large}")
 
 
 if __name__ == "__main__":
