@@ -113,6 +113,7 @@ class HeadProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read in turns."""
+        self._unset_keepalive_if_required()
         self._rest += data
         self._go_on()
 

@@ -26,6 +26,7 @@ import httpx
 import orjson
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.protocol import State
 
 from benches import proc
 from benches.servers import free_port
@@ -154,12 +155,12 @@ async def tell_time(port: int) -> None:
     """Be the feed."""
 
     async def told(link: ServerConnection) -> None:
-        while True:
+        while link.state is State.OPEN:
             await link.send(orjson.dumps({"symbol": "T", "sent": time.time()}).decode())
             # at random, so that no step of the server's own goes with it
             await asyncio.sleep(STEP_SECONDS * random.uniform(0.8, 1.2))
 
-    async with serve(told, "127.0.0.1", port, compression=None):
+    async with serve(told, "127.0.0.1", port, compression=None, ping_interval=None):
         await asyncio.Event().wait()
 
 

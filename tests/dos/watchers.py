@@ -18,7 +18,9 @@ class Watcher(LoadViewer):
         super()._follow(message)
         rows = message.get("rows")
         if message["type"] == "diff" and isinstance(rows, dict):
-            self.delays.add((time() - rows["T"]["sent"]) * 1000)
+            sent = rows["T"].get("sent")  # not where only the row's quality has changed
+            if sent is not None:
+                self.delays.add((time() - sent) * 1000)
 
 
 class Watchers:
