@@ -245,6 +245,16 @@ def test_what_fails_while_it_is_read_ends_the_connection(
         other.wait("diff")
 
 
+def test_of_a_header_that_is_a_list_the_first_members_count(server: Running) -> None:
+    """Thousands would hold up the loop for milliseconds."""
+    etag = server.get("/api/boards/b").headers["etag"]
+    few, many = ",".join(['"x"'] * 20), ",".join(['"x"'] * 5_000)
+    assert server.get("/api/boards/b", if_none_match=f"{few}, {etag}").status_code == 304
+    assert server.get("/api/boards/b", if_none_match=f"{many}, {etag}").status_code == 200
+    packed = server.get("/api/boards/b", accept_encoding=",".join(["a"] * 5_000) + ", gzip")
+    assert "content-encoding" not in packed.headers
+
+
 def strangers(server: Running) -> heads.Strangers:
     """Return the register of a server's connections for which nothing is being done."""
     return server.ticker.strangers

@@ -19,7 +19,7 @@ from ticker.feeds.push import JSON, LINES, Refused
 from ticker.frame import Frame
 from ticker.live import LiveBoard
 from ticker.packer import Packer
-from ticker.page import best
+from ticker.page import best, listed
 from ticker.protocol import BoardName
 from ticker.pushes import Pushes
 from ticker.turns import Full, Line
@@ -93,10 +93,8 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         if live is None:
             return _problem(404, f"no board '{name[:64]}'")
         headers = {"etag": live.etag, "cache-control": "no-cache"}
-        known = [
-            tag.strip().removeprefix("W/")
-            for tag in request.headers.get("if-none-match", "").split(",")
-        ]
+        tags = listed(request.headers.get("if-none-match", ""))
+        known = [tag.removeprefix("W/") for tag in tags]
         if (live.etag in known or "*" in known) and not live.told_since_flush:
             return Response(status_code=304, headers=headers)
         return await _answer(request, live.snapshot(), headers, packer)
@@ -216,7 +214,7 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     async def metrics(request: Request) -> Response:
         """Tell Prometheus everything that is counted."""
         ticker.access.operations(request)
-        accept = request.headers.get("accept", "")
+        accept = ",".join(listed(request.headers.get("accept", "")))
         body, media_type = await ticker.metrics.exposition(accept)
         return await _answer(request, body, {"cache-control": "no-store"}, packer, media_type)
 
