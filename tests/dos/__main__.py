@@ -207,6 +207,8 @@ async def run(names: list[str], seconds: float, cores: tuple[int, int]) -> list[
                 outcome.quiet = (outcome.quiet + p99(quiet)) / 2
                 outcomes.append(outcome)
                 print(line(outcome), flush=True)
+            if watchers.counts.lost:
+                print("watchers were closed with", watchers.counts.closes, watchers.counts.words)
             watchers.close()
             print("log:", *sorted(set(server.log.read_text().splitlines()))[-20:], sep="\n  ")
         finally:
