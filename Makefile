@@ -48,6 +48,15 @@ fuzz: $(VENV)/.dev
 conformance: $(VENV)/.dev $(VENV)/.autobahn
 	$(BIN)/python -m tests.conformance $(PYTHON2) $(VENV)/autobahn
 
+# sixty attacks from this machine beside 200 viewers: how long those wait, and the memory; ONLY="pipelining,bombs"
+dos: $(VENV)/.dev
+	$(BIN)/python -m tests.dos $(if $(ONLY),--only "$(ONLY)")
+
+# known weaknesses of what is installed, by PyPI's advisories, and bandit; needs the internet, and its own packages
+audit: $(VENV)/.audit
+	$(VENV)/audit/bin/bandit --quiet --recursive --configfile pyproject.toml ticker
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -105,6 +114,11 @@ $(VENV)/.dev: $(VENV)/bin/python $(INSTALLED)
 
 $(VENV)/.autobahn: $(VENV)/bin/python
 	$(PYTHON2) -m pip install --quiet --target $(VENV)/autobahn autobahntestsuite==25.10.1
+	touch $@
+
+$(VENV)/.audit: $(VENV)/bin/python
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet bandit==1.9.4 pip-audit==2.10.1
 	touch $@
 
 # Debian's browser where apt may be used, otherwise Playwright's own; node runs the page's unit tests

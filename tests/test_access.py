@@ -27,6 +27,7 @@ from ticker.errors import TickerError
 from ticker.headers import SECURITY_HEADERS
 from ticker.hub import Hub
 from ticker.tokens import Pass
+from ticker.turns import Turns
 from ticker.websocket import WebSocketEndpoint
 
 SECRET = "a secret of more than 32 bytes, as it must be"
@@ -824,7 +825,7 @@ async def test_a_server_that_cannot_answer_in_http_refuses_plainly() -> None:
     settings = AccessSettings(viewers="token", keys=[Key(algorithm="HS256", key=SECRET)])
     access = Access(settings, ServerSettings())
     scope = {"type": "websocket", "query_string": b"token=x", "headers": [], "subprotocols": []}
-    await WebSocketEndpoint(Hub({}), access)(scope, receive, send)
+    await WebSocketEndpoint(Hub({}), access, Turns())(scope, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 

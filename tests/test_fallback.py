@@ -26,6 +26,7 @@ from ticker.hub import Hub
 from ticker.live import LiveBoard, Shape
 from ticker.plain import SendConnection
 from ticker.protocol import CloseCode, Subscribe
+from ticker.turns import Turns
 from ticker.websocket import WebSocketEndpoint
 
 CONFIG = QUIET.format(heartbeat="5s", stall="20s", viewers=100, presence="0s")
@@ -205,7 +206,7 @@ async def test_an_endpoint_ends_whose_viewer_takes_nothing(monkeypatch: pytest.M
 
     scope = {"type": "websocket", "query_string": b"board=b", "subprotocols": [], "headers": []}
     access = Access(AccessSettings(), ServerSettings())
-    endpoint = asyncio.ensure_future(WebSocketEndpoint(hub, access)(scope, receive, send))
+    endpoint = asyncio.ensure_future(WebSocketEndpoint(hub, access, Turns())(scope, receive, send))
     await eventually(lambda: bool(hub.viewers))
     (viewer,) = hub.viewers
     hub.end(viewer, CloseCode.TOO_SLOW)

@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "ticker"
 LAYERS = [
     {"errors", "diff", "quality", "fields", "board", "deflate", "history", "guard", "redact"}
     | {"hours", "limits", "traffic"},
-    {"frame", "logs", "tasks"},
+    {"frame", "logs", "tasks", "turns"},
     {"yaml12", "scalars", "tokens", "exchanges", "config", "hidden", "configfile", "effective"}
     | {"changes", "protocol", "notices", "entry"},
-    {"feeds", "heads", "live", "listener", "transport", "plain", "viewer"},
+    {"feeds", "heads", "live", "listener", "packer", "transport", "plain", "viewer"},
     {"channel", "bus"},
     {"health", "hub", "lag", "pace"},
     {"access", "headers"},

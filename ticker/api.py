@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Container, Sequence
-from gzip import compress
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,9 +16,13 @@ from starlette.requests import ClientDisconnect
 from ticker import __version__, configfile, events
 from ticker.config import PushFeed
 from ticker.feeds.push import JSON, LINES, Refused
-from ticker.page import best
+from ticker.frame import Frame
+from ticker.live import LiveBoard
+from ticker.packer import Packer
+from ticker.page import best, listed
 from ticker.protocol import BoardName
 from ticker.pushes import Pushes
+from ticker.turns import Full, Line
 
 if TYPE_CHECKING:
     from ticker.runtime import Ticker
@@ -30,6 +32,12 @@ HISTORY_ROWS = 200
 
 LATER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 """What is refused with these may be pushed again a moment later."""
+
+HISTORIES_WAITING = 1_000
+"""Requests for history that may wait for those before: one at a time is answered."""
+
+ROW_SECONDS = 0.0005
+"""What telling the past of a row takes, about."""
 
 COMPRESS_FROM = 1_000
 """Shorter answers fit into a packet as they are."""
@@ -62,6 +70,7 @@ def body(**schemas: dict[str, Any]) -> dict[str, Any]:
 
 def add_routes(app: FastAPI, ticker: Ticker) -> None:
     """Add the HTTP addresses."""
+    packer, histories = Packer(), Line(HISTORIES_WAITING)
 
     @app.get("/api/boards", dependencies=[VIEWER], responses=problems(401))
     async def boards(request: Request, response: Response) -> dict[str, Any]:
@@ -84,19 +93,17 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         if live is None:
             return _problem(404, f"no board '{name[:64]}'")
         headers = {"etag": live.etag, "cache-control": "no-cache"}
-        known = [
-            tag.strip().removeprefix("W/")
-            for tag in request.headers.get("if-none-match", "").split(",")
-        ]
+        tags = listed(request.headers.get("if-none-match", ""))
+        known = [tag.removeprefix("W/") for tag in tags]
         if (live.etag in known or "*" in known) and not live.told_since_flush:
             return Response(status_code=304, headers=headers)
-        return await _answer(request, live.snapshot().text, headers)
+        return await _answer(request, live.snapshot(), headers, packer)
 
     @app.get(
         "/api/boards/{name}/history",
         response_model=None,
         dependencies=[VIEWER],
-        responses=problems(400, 401, 403, 404),
+        responses=problems(400, 401, 403, 404, 503),
     )
     async def history(
         name: str,
@@ -114,23 +121,13 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
         wanted = list(asked)
         if len(wanted) > HISTORY_ROWS:
             return _problem(400, f"at most {HISTORY_ROWS} symbols at once, got {len(wanted)}")
-        found = {}
-        for symbol in wanted:
-            history = live.history_of(symbol, points)
-            if history is not None:
-                found[symbol] = history
-            await asyncio.sleep(0)  # a long row takes a millisecond: viewers do not wait for all
-        body = orjson.dumps(
-            {
-                "board": name,
-                "epoch": live.epoch,
-                "seq": live.seq,
-                "at": live.at,
-                "field": live.history.field if live.history else None,
-                "rows": found,
-            }
-        )
-        return await _answer(request, body, {"cache-control": "no-cache"})
+        address = ticker.access.address_of(request)
+        try:
+            async with histories.place(address):
+                body = await _history(ticker, address, live, wanted, points)
+                return await _answer(request, body, {"cache-control": "no-cache"}, packer)
+        except Full:
+            return _problem(503, "too many ask for history", {"retry-after": "1"})
 
     @app.get("/api/feeds", dependencies=[VIEWER], responses=problems(401))
     async def feeds(request: Request, response: Response) -> dict[str, Any]:
@@ -217,9 +214,9 @@ def add_routes(app: FastAPI, ticker: Ticker) -> None:
     async def metrics(request: Request) -> Response:
         """Tell Prometheus everything that is counted."""
         ticker.access.operations(request)
-        accept = request.headers.get("accept", "")
+        accept = ",".join(listed(request.headers.get("accept", "")))
         body, media_type = await ticker.metrics.exposition(accept)
-        return await _answer(request, body, {"cache-control": "no-store"}, media_type)
+        return await _answer(request, body, {"cache-control": "no-store"}, packer, media_type)
 
     @app.get("/healthz")
     async def healthz(request: Request) -> dict[str, Any]:
@@ -286,16 +283,43 @@ def _symbols(asked: Sequence[str], rows: Container[str]) -> dict[str, None]:
     return dict.fromkeys(filter(None, parts))
 
 
+async def _history(
+    ticker: Ticker, address: str, live: LiveBoard, symbols: Sequence[str], points: int | None
+) -> bytes:
+    """Return the history of rows, row by row: a long one takes a millisecond."""
+    found: dict[str, orjson.Fragment] = {}
+    for symbol in symbols:
+        await ticker.turns.take(address, ROW_SECONDS)
+        history = live.history_of(symbol, points)
+        if history is not None:
+            found[symbol] = orjson.Fragment(orjson.dumps(history))
+    return orjson.dumps(
+        {
+            "board": live.name,
+            "epoch": live.epoch,
+            "seq": live.seq,
+            "at": live.at,
+            "field": live.history.field if live.history else None,
+            "rows": found,
+        }
+    )
+
+
 async def _answer(
-    request: Request, body: bytes, headers: dict[str, str], media_type: str = JSON
+    request: Request,
+    body: bytes | Frame,
+    headers: dict[str, str],
+    packer: Packer,
+    media_type: str = JSON,
 ) -> Response:
     """Return a text, compressed where that is worth it and the client accepts it."""
     headers["vary"] = "accept, accept-encoding" if media_type != JSON else "accept-encoding"
     coding = best(request.headers.get("accept-encoding", ""), ["gzip"])
-    if len(body) >= COMPRESS_FROM and coding == "gzip":
-        # in a thread: a large document must not hold up the viewers
-        body = await asyncio.to_thread(compress, body, 5, mtime=0)
+    content = body.text if isinstance(body, Frame) else body
+    if len(content) >= COMPRESS_FROM and coding == "gzip":
+        packing = packer.frame(body) if isinstance(body, Frame) else packer.packed(body)
+        content = await packing
         headers["content-encoding"] = "gzip"
         if "etag" in headers:  # other bytes of the same state (RFC 9110, 8.8.3)
             headers["etag"] = f"W/{headers['etag']}"
-    return Response(body, media_type=media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

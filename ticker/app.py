@@ -32,11 +32,11 @@ def create_app(loaded: Loaded) -> FastAPI:
     reloader = Reloader(ticker, loaded)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with ticker.running():
             forever = reloader.watch_forever(), reloader.heed_forever()
             tasks = [asyncio.create_task(coroutine) for coroutine in forever]
-            yield
+            yield {"turns": ticker.turns, "strangers": ticker.strangers}  # for the protocols
             await end(tasks)
 
     app = App(
@@ -47,7 +47,7 @@ def create_app(loaded: Loaded) -> FastAPI:
         redoc_url=None,
     )
     app.state.ticker, app.state.reloader = ticker, reloader
-    app.state.live = WebSocketEndpoint(ticker.hub, ticker.access)
+    app.state.live = WebSocketEndpoint(ticker.hub, ticker.access, ticker.turns)
     app.state.headers = security_headers(settings.server.origins)
     if settings.server.origins:
         app.add_middleware(

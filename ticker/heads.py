@@ -1,7 +1,8 @@
 """Requests whose heads are bounded, in bytes and in time; uvicorn takes them of any length and age.
 
 A head is the request line and the headers. Trailers, and what else is no body, count like it. Of
-upgrades to WebSocket those are refused that uvicorn takes although RFC 6455 forbids it.
+upgrades to WebSocket those are refused that uvicorn takes although RFC 6455 forbids it. All is read
+and answered in turns (`turns.py`), so that viewers do not wait for strangers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from http import HTTPStatus
 from typing import Any
 
 from httptools import HttpParserInvalidURLError, parse_url
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from ticker.turns import TURN_SECONDS, Turns
 
 HEAD_BYTES = 65_536
 """What may come until a head is complete, give or take what is read at once."""
@@ -23,42 +32,162 @@ HEAD_SECONDS = 10.0
 WEBSOCKET_VERSION = b"13"
 UPGRADE = b"upgrade: websocket\r\nsec-websocket-version: " + WEBSOCKET_VERSION + b"\r\n"
 """What is said with 426 (RFC 9110, 15.5.22; RFC 6455, 4.4)."""
+PIECE_BYTES = 2_048
+"""What is parsed at once: a hundred of the shortest requests, or 0.2 ms of headers."""
+
+UPGRADE_SECONDS = 0.0004
+"""What comes of an upgrade, about."""
+
+MOST_IDLE = 1_000
+"""Connections for which nothing is being done: that have not sent a head, wait for their turn, or
+have not read their answer."""
+
+IDLE_SECONDS = 1.0
+"""How long each of them may at least be so, however many there are."""
+
+UNREAD_BYTES = 64_000_000
+"""Bytes of answers that may wait to be read, in all."""
+
+
+class Strangers:
+    """Connections over HTTP for which nothing is being done, the longest first: a bounded number.
+
+    Where there are too many the one that has been so for longest is ended: those who mean it are
+    served within a moment, so it is hardly one of them.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[HeadProtocol, float] = {}
+        self._unread: dict[HeadProtocol, int] = {}
+
+    def add(self, stranger: HeadProtocol, now: float) -> None:
+        """Take note that nothing is being done for ``stranger`` from ``now`` on."""
+        self._idle.pop(stranger, None)
+        self._idle[stranger] = now
+        if len(self._idle) > MOST_IDLE:
+            longest, since = next(iter(self._idle.items()))
+            self._end(longest if now - since > IDLE_SECONDS else stranger)
+
+    def remove(self, stranger: HeadProtocol) -> None:
+        """Take note that ``stranger`` is served, or gone."""
+        self._idle.pop(stranger, None)
+        self._unread.pop(stranger, None)
+
+    def owe(self, stranger: HeadProtocol, size: int) -> None:
+        """Take note that so many bytes of an answer wait for ``stranger`` to read."""
+        self._unread.pop(stranger, None)
+        if not size:
+            return
+        self._unread[stranger] = size
+        while sum(self._unread.values()) > UNREAD_BYTES:
+            self._end(next(iter(self._unread)))
+
+    def _end(self, stranger: HeadProtocol) -> None:
+        self.remove(stranger)
+        stranger.transport.abort()
 
 
 class HeadProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol; ends connections that send a head without end, or none."""
+    """uvicorn's HTTP protocol; ends connections that send a head without end, or none.
+
+    What the loop has read is parsed piece by piece, and not while an earlier request waits.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._turns: Turns = self.app_state["turns"]
+        self._strangers: Strangers = self.app_state["strangers"]
+        self._address = ""
+        self._rest = bytearray()  # what the loop has read and is not parsed yet
+        self._waits = False  # for a turn to parse it
         self._unread = 0  # bytes since a head ended or a piece of a body came
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._strangers.add(self, self.loop.time())
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._cancel()
+        self._rest.clear()
+        self._strangers.remove(self)
         super().connection_lost(exc)
         self._let_go()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to another protocol."""
-        super().handle_websocket_upgrade()
-        self._let_go()
-
     def data_received(self, data: bytes) -> None:
-        """Read; refuse a head that is too long, and wait for one only as long as may be."""
+        """Read in turns."""
+        self._unset_keepalive_if_required()
+        self._rest += data
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Parse what came, now or when it is this one's turn; until then nothing more is read."""
+        if self._rest and not self._waits and not self.pipeline:
+            self._waits = not self._turns.do(self._address, self._piece)
+        if self._rest and self.transport.get_protocol() is self:
+            self.flow.pause_reading()
+
+    def _piece(self) -> bool:
+        """Parse one piece; return whether there is more that may be parsed now."""
+        piece = bytes(self._rest[:PIECE_BYTES])
+        del self._rest[:PIECE_BYTES]
+        if piece:
+            try:
+                self._parse(piece)
+            except Exception:  # as the loop does with what fails while it reads
+                self.transport.abort()
+                raise
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._rest.clear()  # upgraded by now, or refused already
+        elif not self._rest and not self._is_full:
+            self.flow.resume_reading()
+        self._waits = bool(self._rest) and not self.pipeline
+        return self._waits
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether what came before must be taken first."""
+        return bool(self.pipeline) or (not self._idle and len(self.cycle.body) > HIGH_WATER_LIMIT)
+
+    def _parse(self, data: bytes) -> None:
+        """Refuse a head that is too long, and wait for one only as long as may be."""
         self._unread += len(data)
         super().data_received(data)
         if self.transport.get_protocol() is not self or self.transport.is_closing():
-            return  # upgraded by now, or refused already
+            return
         if self._unread > HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._idle and self._deadline is None:
             self._wait()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Answer a request when it is its turn."""
+
+        def start() -> bool:
+            if not cycle.disconnected:
+                self._strangers.remove(self)
+                HttpToolsProtocol._start_asgi_task(self, cycle, app)
+            return False
+
+        self._turns.do(self._address, start, TURN_SECONDS)
+
+    def on_response_complete(self) -> None:
+        """Go on with what came meanwhile, once the answer is written."""
+        closing = self.transport.is_closing()
+        self._strangers.add(self, self.loop.time())
+        self._strangers.owe(self, self.transport.get_write_buffer_size())
+        super().on_response_complete()
+        if not closing:
+            self._go_on()
+
+    def resume_writing(self) -> None:
+        """Take note that the answer was read, nearly to its end."""
+        self._strangers.owe(self, 0)
+        super().resume_writing()
 
     def on_headers_complete(self) -> None:
         """Take note that a head is complete."""
@@ -114,7 +243,10 @@ class HeadProtocol(HttpToolsProtocol):
                 self._refuse(HTTPStatus.BAD_REQUEST)
                 return
             self.url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+        self._turns.charge(UPGRADE_SECONDS)
+        self._strangers.remove(self)
         super().handle_websocket_upgrade()
+        self._let_go()
 
     def _refuse(self, status: HTTPStatus, headers: bytes = b"") -> None:
         """Say why a head is not taken, unless another answer is on its way."""

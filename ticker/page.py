@@ -52,6 +52,9 @@ TYPES = {
 }
 """By suffix, the same on every system; anything else is only bytes."""
 
+MOST_LISTED = 50
+"""Members of a header that are looked at: nobody means more, and thousands take milliseconds."""
+
 PACKED_ALREADY = {".ico", ".png", ".woff2"}
 CODINGS = ("br", "gzip")
 """Content codings, the smaller first."""
@@ -99,8 +102,8 @@ class File:
             "etag": tags[coding],
             "vary": "accept-encoding",
         }
-        known = request.headers.get("if-none-match", "").split(",")
-        if {"*", *tags.values()} & {tag.strip().removeprefix("W/") for tag in known}:
+        known = listed(request.headers.get("if-none-match", ""))
+        if {"*", *tags.values()} & {tag.removeprefix("W/") for tag in known}:
             return Response(status_code=304, headers=headers)
         if coding != "identity":
             headers["content-encoding"] = coding
@@ -155,12 +158,17 @@ class Page:
         return _REFERENCE.sub(rename, html)
 
 
+def listed(header: str) -> list[str]:
+    """Return the members of a header that is a list (RFC 9110, 5.6.1), but only the first."""
+    return [part.strip() for part in header.split(",", MOST_LISTED)[:MOST_LISTED]]
+
+
 def best(accepted: str, offered: Iterable[str]) -> str:
     """Return the coding of ``offered`` that an Accept-Encoding header wants (RFC 9110, 12.5.3).
 
     What is not compressed (``identity``) is always there, also for who refuses it: better than 406.
     """
-    matches = (_CODING.fullmatch(part) for part in accepted.split(","))
+    matches = (_CODING.fullmatch(part) for part in listed(accepted))
     weights = {match[1].lower(): float(match[2] or 1) for match in matches if match}
 
     def weight(coding: str) -> float:

@@ -26,6 +26,7 @@ from ticker.entry import FeedStatus
 from ticker.feeds import Feed
 from ticker.feeds.make import make
 from ticker.headers import POLICY
+from ticker.heads import Strangers
 from ticker.health import Reloads
 from ticker.hub import Hub
 from ticker.keep import NEVER, Keeper, Kept
@@ -44,6 +45,7 @@ from ticker.reports import Reports
 from ticker.schedule import Schedule, Tick
 from ticker.store import KEPT, PAST_SECONDS, Store
 from ticker.tasks import end
+from ticker.turns import Turns
 from ticker.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Ticker:
         self.settings = settings
         self.boards = {name: _board(name, _shape(settings, name)) for name in settings.boards}
         self.access = Access(settings.access, settings.server)
+        self.turns, self.strangers = Turns(), Strangers()
         self.page = Page(web_directory(), _embedded(settings.server.origins))
         self.hub = Hub(self.boards, settings.server, self.page.version, self.access.judge)
         self.schedule = Schedule()

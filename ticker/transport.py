@@ -30,6 +30,7 @@ from ticker.listener import UNSENT_LOW
 from ticker.plain import CLOSE_SECONDS, Send, SendConnection
 from ticker.protocol import CloseCode
 from ticker.traffic import Traffic
+from ticker.turns import Turns
 from ticker.viewer import NO_SOCKET, Watch, nobody
 
 EXTENSION = "ticker.frames"
@@ -47,11 +48,18 @@ WRITE_HIGH = 0
 link skips to the present. So while a viewer is ready nothing waits before it, and frames may go
 straight to its socket."""
 
+PIECE_BYTES = 512
+"""What is parsed at once of what a viewer says: most messages, or 85 of the smallest frames."""
+
+MOST_FRAGMENTS = 64
+"""Fragments of a message that are kept apart: they may be empty, and as many as there are."""
+
 
 class FrameProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol, taking ready frames, with our own way to deflate.
 
-    uvicorn's way (``ws_per_message_deflate``) must be off.
+    uvicorn's way (``ws_per_message_deflate``) must be off. What the loop has read is parsed piece
+    by piece, in turns, and not while a message waits to be carried out.
     """
 
     writable_now = True
@@ -60,6 +68,10 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn.available_extensions = [DEFLATE]
+        self._turns: Turns = self.app_state["turns"]
+        self._rest = bytearray()  # what the loop has read and is not parsed yet
+        self._waits = False  # for a turn to parse it
+        self._held = False  # whether no more is read because of it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what may wait, in the process and in the kernel."""
@@ -80,7 +92,15 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def data_received(self, data: bytes) -> None:
-        """Read; answer an upgrade that cannot be read, which uvicorn leaves hanging.
+        """Read the upgrade at once, all else in turns."""
+        if not self.handshake_initiated:
+            self._read_upgrade(data)
+        elif not self.transport.is_closing():
+            self._rest += data
+            self._go_on()
+
+    def _read_upgrade(self, data: bytes) -> None:
+        """Answer an upgrade that cannot be read, too, which uvicorn leaves hanging.
 
         One that is too long has an answer, one with a body has none.
         """
@@ -89,6 +109,45 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
+
+    def _go_on(self) -> None:
+        """Parse what came, now or when it is this one's turn; until then nothing more is read."""
+        if self._rest and not self._waits and not self.read_paused:
+            address = self.client[0] if self.client else ""
+            self._waits = not self._turns.do(address, self._piece)
+        if self._rest and not self.transport.is_closing():
+            self._held = True
+            self.transport.pause_reading()
+
+    def _piece(self) -> bool:
+        """Parse one piece; return whether there is more that may be parsed now."""
+        piece = bytes(self._rest[:PIECE_BYTES])
+        del self._rest[:PIECE_BYTES]
+        if piece:
+            try:
+                super().data_received(piece)
+            except Exception:  # as the loop does with what fails while it reads
+                self.transport.abort()
+                raise
+        if self.transport.is_closing():
+            self._rest.clear()
+        elif self._held and not self._rest and not self.read_paused:
+            self._held = False
+            self.transport.resume_reading()
+        self._waits = bool(self._rest) and not self.read_paused
+        return self._waits
+
+    def handle_cont(self, event: WebSocketFrame) -> None:
+        """Take a fragment; a flood of them, of whatever size, is as long as the message."""
+        super().handle_cont(event)
+        if len(self.frames) > MOST_FRAGMENTS:
+            self.frames = [b"".join(self.frames)]
+
+    async def receive(self) -> Any:
+        """Return what the viewer said, and read on."""
+        message = await super().receive()
+        self._go_on()
+        return message
 
     async def send(self, message: Any) -> None:
         """Send; a refusal of the upgrade completes it, or uvicorn would log each as an error."""
@@ -141,6 +200,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the viewer at once: the application learns of it only when it next reads."""
         super().connection_lost(exc)
+        self._rest.clear()
         self.writable_now = False
         self.on_lost("connection lost")
         if hasattr(self, "scope"):  # we hold each other; without that cycle we are gone at once
@@ -200,6 +260,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:  # the peer's answer must be read
             self.read_paused = False
             self.transport.resume_reading()
+        self._go_on()
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
 

@@ -18,15 +18,20 @@ from ticker.plain import SendConnection
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
 from ticker.tokens import BadToken
 from ticker.transport import FrameConnection
+from ticker.turns import Turns
 from ticker.viewer import Viewer
+
+MESSAGE_SECONDS = 0.0001
+"""What carrying out a message takes, about."""
 
 
 class WebSocketEndpoint:
     """Serves viewers of ``hub``. Mounted, not decorated: half the cost per connection."""
 
-    def __init__(self, hub: Hub, access: Access) -> None:
+    def __init__(self, hub: Hub, access: Access, turns: Turns) -> None:
         self._hub = hub
         self._access = access
+        self._turns = turns
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run one connection."""
@@ -82,6 +87,7 @@ class WebSocketEndpoint:
             if event["type"] == "websocket.disconnect":
                 self._hub.leave(viewer, event.get("code", LOST))
                 return
+            await self._turns.take(viewer.address, MESSAGE_SECONDS)
             await self._writable(viewer, connection)  # who does not read is not listened to either
             if not self._access.hears(messages):
                 most = f"at most {self._access.server.messages_per_second:g} messages per second"

@@ -1,0 +1,272 @@
+"""Strangers and viewers who ask for too much: the others wait for a moment, and memory is bounded.
+
+What is counted is pieces of work per turn of the loop, so that a slow machine changes nothing.
+`python -m tests.dos` measures the same by the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tests.support import PATIENCE, Running, publish, quiet_server, until
+from tests.test_heads import answer, linked
+from tests.test_hostile import PING, RawViewer, frame
+from ticker import heads, packer, transport
+from ticker.heads import HeadProtocol
+from ticker.transport import FrameProtocol
+from ticker.turns import Turns
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HISTORY = b"GET /api/boards/b/history HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    """Return a server whose board has rows."""
+    with quiet_server() as running:
+        publish(running, "b", {f"S{i}": {"last": i, "name": "x" * 200} for i in range(300)})
+        yield running
+
+
+class PerTurn:
+    """Counts how often something happens in a turn of the loop."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        self.most = self.all = self._now = 0
+        known = getattr(owner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.all += 1
+            self._now += 1
+            if self._now == 1:
+                # the turn after this one's callbacks: what is read in between is of both
+                asyncio.get_running_loop().call_soon(self._over)
+            self.most = max(self.most, self._now)
+            return known(*args, **kwargs)
+
+        patch.setattr(owner, name, counted)
+
+    def _over(self) -> None:
+        self._now = 0
+
+
+def test_pings_are_read_bit_by_bit(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten who send thousands at once fill no turn of the loop; each is answered."""
+    pings = PerTurn(monkeypatch, FrameProtocol, "handle_ping")
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(RawViewer(server)) for _ in range(10)]
+        for viewer in viewers:
+            viewer.send(frame(0x89, b"") * 2_000 + frame(0x81, PING))
+        for viewer in viewers:
+            viewer.until_pong()
+    assert pings.all == 20_000
+    # a turn ends after a millisecond: a piece more, of the one that was under way
+    assert pings.most < 2_000
+
+
+def test_requests_are_begun_one_by_one(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many came in one piece, on however many connections."""
+    begun = PerTurn(monkeypatch, HttpToolsProtocol, "_start_asgi_task")
+    with ExitStack() as stack:
+        links = [stack.enter_context(linked(server, GET * 50)) for _ in range(10)]
+        for link in links:
+            seen = b""
+            while seen.count(b'"loop_lag"') < 50:
+                seen += link.recv(65_536)
+    assert begun.all == 500
+    assert begun.most <= 2  # of a turn and what is read after it
+
+
+def test_requests_in_one_piece_wait_unread(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands a piece is taken apart: the rest takes no memory but its own."""
+    most = 0
+    known = HeadProtocol.on_message_complete
+
+    def looked(protocol: HeadProtocol) -> None:
+        nonlocal most
+        most = max(most, len(protocol.pipeline))
+        known(protocol)
+
+    monkeypatch.setattr(HeadProtocol, "on_message_complete", looked)
+    with linked(server, b"GET /healthz HTTP/1.1\r\n\r\n" * 2_000) as link:
+        seen = 0
+        while seen < 2_000:
+            seen += link.recv(65_536).count(b'"loop_lag"')
+    assert 1 < most <= heads.PIECE_BYTES // 25 + 1
+
+
+def test_an_address_that_asks_for_much_does_not_hold_up_another(server: Running) -> None:
+    """Its requests wait behind each other; one from elsewhere is next."""
+    host, port = server.url.removeprefix("http://").split(":")
+    server.call(lambda: None)
+    with ExitStack() as stack:
+        links = [stack.enter_context(linked(server, GET * 80)) for _ in range(50)]
+        with socket.create_connection(
+            (host, int(port)), timeout=PATIENCE, source_address=("127.0.0.9", 0)
+        ) as other:
+            other.sendall(GET)
+            assert other.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        left = server.call(lambda: len(server.ticker.turns))
+        for link in links:
+            link.close()
+    assert left > 0, "all were answered before: nothing is shown"
+
+
+def test_fragments_of_nothing_take_no_memory(server: Running) -> None:
+    """They may be as many as there are (RFC 6455, 5.4)."""
+    with RawViewer(server) as viewer:
+        viewer.send(frame(0x01, PING[:4]), frame(0x00, b"") * 5_000)
+        (protocol,) = (v.connection._protocol for v in server.ticker.hub.viewers)  # type: ignore[attr-defined]
+        viewer.send(frame(0x89, b"all read"))
+        while viewer.read()[1] != b"all read":
+            pass
+        assert len(protocol.frames) <= transport.MOST_FRAGMENTS
+        viewer.send(frame(0x80, PING[4:]))
+        viewer.until_pong()
+
+
+def test_of_too_many_idle_connections_the_oldest_go(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever means it is served within a moment."""
+    monkeypatch.setattr(heads, "MOST_IDLE", 20)
+    monkeypatch.setattr(heads, "IDLE_SECONDS", 0.0)
+    with ExitStack() as stack:
+        links = [stack.enter_context(linked(server, b"GET / HT")) for _ in range(50)]
+        until(lambda: len(strangers(server)._idle) <= 20)
+        assert [answer(link) for link in links[:30]] == [b""] * 30
+        assert server.get("/healthz").status_code == 200
+        with server.follow("b") as viewer:
+            viewer.wait("snapshot")
+
+
+def test_too_many_idle_connections_at_once_are_not_let_in(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who came a moment ago have theirs; viewers count as none."""
+    monkeypatch.setattr(heads, "MOST_IDLE", 20)
+    monkeypatch.setattr(heads, "IDLE_SECONDS", 1_000.0)
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(server.follow("b")) for _ in range(30)]
+        for _ in range(20):
+            stack.enter_context(linked(server, b"GET / HT"))
+        until(lambda: len(strangers(server)._idle) == 20)
+        with linked(server) as link:
+            assert answer(link) == b""
+        publish(server, "b", {"S1": {"last": 77}})
+        for viewer in viewers:
+            viewer.wait("diff")
+
+
+def test_answers_that_nobody_reads_are_bounded(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that has waited for longest goes."""
+    monkeypatch.setattr(heads, "UNREAD_BYTES", 1_000_000)
+    with ExitStack() as stack:
+        links = []
+        for _ in range(60):
+            link = stack.enter_context(socket.socket())
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            host, port = server.url.removeprefix("http://").split(":")
+            link.connect((host, int(port)))
+            link.sendall(b"GET /api/boards/b HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+            links.append(link)
+        known = strangers(server)
+        until(lambda: known._unread, what="an answer that waits")
+        assert sum(known._unread.values()) <= 1_000_000
+        assert server.get("/healthz").status_code == 200
+    until(lambda: not known._unread, what="the end of all")
+
+
+def test_a_board_is_packed_once_for_all_who_ask(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it is the same."""
+    packed = []
+
+    def counted(body: bytes, *args: Any, **kwargs: Any) -> bytes:
+        packed.append(len(body))
+        return gzip.compress(body, *args, **kwargs)
+
+    monkeypatch.setattr("ticker.packer.compress", counted)
+
+    def ask(_: int) -> bytes:
+        response = server.get("/api/boards/b", accept_encoding="gzip")
+        assert response.headers["content-encoding"] == "gzip"
+        return response.content
+
+    with ThreadPoolExecutor(8) as askers:
+        bodies = set(askers.map(ask, range(24)))
+    assert (len(packed), len(bodies)) == (1, 1)
+    publish(server, "b", {"S1": {"last": -1}})
+    assert ask(0) not in bodies
+    assert len(packed) == 2
+
+
+def test_history_is_told_to_one_at_a_time(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there is one in memory, and a turn of the loop has a few rows of it."""
+    rows = PerTurn(monkeypatch, type(server.ticker.boards["b"]), "history_of")
+    with ExitStack() as stack:
+        links = [stack.enter_context(linked(server, HISTORY)) for _ in range(12)]
+        for link in links:
+            assert link.recv(1_000).startswith(b"HTTP/1.1 200 ")
+    assert rows.all == 12 * 200
+    assert rows.most <= 4
+
+
+def test_what_fails_while_it_is_read_ends_the_connection(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stops nobody else, also where it had waited for its turn."""
+
+    def fails(_: object) -> None:
+        raise ZeroDivisionError
+
+    with RawViewer(server) as viewer, server.follow("b") as other:
+        other.wait("snapshot")
+        monkeypatch.setattr(FrameProtocol, "handle_ping", fails)
+        server.call(lambda: server.ticker.turns.charge(1.0))
+        viewer.send(frame(0x89, b""))
+        with pytest.raises((AssertionError, ConnectionError)):
+            viewer.close_code()
+        publish(server, "b", {"S1": {"last": 5}})
+        other.wait("diff")
+
+
+def test_of_a_header_that_is_a_list_the_first_members_count(server: Running) -> None:
+    """Thousands would hold up the loop for milliseconds."""
+    etag = server.get("/api/boards/b").headers["etag"]
+    few, many = ",".join(['"x"'] * 20), ",".join(['"x"'] * 5_000)
+    assert server.get("/api/boards/b", if_none_match=f"{few}, {etag}").status_code == 304
+    assert server.get("/api/boards/b", if_none_match=f"{many}, {etag}").status_code == 200
+    packed = server.get("/api/boards/b", accept_encoding=",".join(["a"] * 5_000) + ", gzip")
+    assert "content-encoding" not in packed.headers
+
+
+def strangers(server: Running) -> heads.Strangers:
+    """Return the register of a server's connections for which nothing is being done."""
+    return server.ticker.strangers
+
+
+def test_packed_answers_are_what_they_are() -> None:
+    """And the same bytes each time."""
+    made = asyncio.run(packer.Packer().packed(b"a" * 5_000))
+    assert gzip.decompress(made) == b"a" * 5_000
+
+
+def test_a_server_at_rest_owes_nobody_a_turn(server: Running) -> None:
+    """Nothing is left of what was asked for."""
+    assert isinstance(server.ticker.turns, Turns)
+    until(lambda: not server.call(lambda: len(server.ticker.turns)))
