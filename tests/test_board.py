@@ -119,7 +119,7 @@ def copied(board: Board) -> Rows:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestHistories.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=40)
 
 
 def flushed(*readings: Rows, **options: Any) -> Board:
@@ -286,7 +286,7 @@ def test_new_rows_are_told_in_the_order_of_the_source() -> None:
 
 
 @given(data=st.data(), limit=st.integers(0, 12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 def test_a_board_restored_elsewhere_answers_like_the_original(
     data: st.DataObject, limit: int
 ) -> None:

@@ -46,6 +46,12 @@ def test_what_the_guard_adds_to_scores() -> None:
     assert fields.derivable({"clock"}) == set()
 
 
+def test_known_fields_have_labels_and_kinds() -> None:
+    """People read other words than programs."""
+    assert fields.label_of("previous_close") == "Prev. close"
+    assert fields.kind_of("previous_close") is fields.Kind.PRICE
+
+
 def test_fields_without_a_name_of_their_own() -> None:
     """Any field may be mapped; it is shown under its own name."""
     assert fields.label_of("market_cap") == "Market cap"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.config import RowMapping
+from ticker.config import RowMapping, StreamFeed
 from ticker.diff import Row
 from ticker.errors import ConfigError, FeedError, MappingError
 from ticker.feeds.mapping import Mapped, Mapper, Place, reader
@@ -95,6 +95,11 @@ def test_rows_are_a_list_or_the_members_of_an_object(document: Any, keys: dict[s
         ({"data": 5}, "5"),
         ({"data": True}, "true"),
         ({"message": "rate limit"}, "null; the source says: rate limit"),
+        ({"description": "rate limit"}, "null; the source says: rate limit"),
+        ({"error": "rate limit"}, "null; the source says: rate limit"),
+        ({"Error Message": "rate limit"}, "null; the source says: rate limit"),
+        ({"Information": "rate limit"}, "null; the source says: rate limit"),
+        ({"message": " ", "msg": 5, "Note": "rate limit"}, "null; the source says: rate limit"),
         ({"error": {"code": 1}, "msg": " try later "}, "null; the source says: try later"),
         ({"Note": "x" * 500}, f"null; the source says: {'x' * 120}"),
     ],
@@ -123,6 +128,8 @@ def test_a_single_document_may_still_hold_rows() -> None:
 def test_rows_that_cannot_be_read_are_said_in_words() -> None:
     """A function of the path that does not fit the document is no defect."""
     assert why({"a": 1}, rows="sort(a)").startswith("rows 'sort(a)': ")
+    got = "expected a list or an object at '@symbol', got 'btc'"
+    assert why({}, rows="@symbol", symbol="btc") == got
 
 
 def test_max_rows_bounds_a_document() -> None:
@@ -169,6 +176,7 @@ def test_rows_that_are_all_rejected_are_an_error_even_where_empty_is_allowed() -
         ("on", ["A", "C"]),
         ("!on", ["B"]),
         ("last > `1`", ["B", "C"]),
+        ("word", ["B"]),
         ("starts_with(symbol, 'A')", ["A"]),
         ("contains(['A', 'B'], symbol)", ["A", "B"]),
         ("$.open", ["A", "B", "C"]),
@@ -179,8 +187,8 @@ def test_where_leaves_out_rows(where: str, left: list[str]) -> None:
     document = {
         "open": True,
         "rows": [
-            {"symbol": "A", "last": 1, "on": True},
-            {"symbol": "B", "last": 2, "on": False},
+            {"symbol": "A", "last": 1, "on": True, "word": ""},
+            {"symbol": "B", "last": 2, "on": False, "word": "x"},
             {"symbol": "C", "last": 3, "on": 0},
         ],
     }
@@ -286,12 +294,14 @@ def test_a_symbol_may_be_as_long_as_its_limit() -> None:
     assert list(rows([{"symbol": "x" * SYMBOL_LIMIT, "last": 1}])) == ["x" * SYMBOL_LIMIT]
 
 
-@pytest.mark.parametrize("item", [5, "text", None, True])
-def test_what_is_no_object_has_no_symbol(item: Any) -> None:
+@pytest.mark.parametrize(
+    ("item", "got"), [(5, "5"), ("text", "'text'"), (None, "null"), (True, "true")]
+)
+def test_what_is_no_object_has_no_symbol(item: Any, got: str) -> None:
     """An entry between the rows that is none is rejected as what it is."""
     result = mapped([item, *QUOTES])
     assert len(result.rows) == 3
-    assert "expected an object, got" in str(result.rejections[0])
+    assert [str(r) for r in result.rejections] == [f"row '#1': expected an object, got {got}"]
 
 
 def test_a_member_that_is_no_row_is_rejected_by_its_name() -> None:
@@ -336,8 +346,9 @@ def test_nothing_is_required_where_last_is_not_mapped() -> None:
 
 def test_a_row_without_any_value_is_rejected() -> None:
     """Also where nothing is required: an empty row says nothing."""
-    result = mapped([{"symbol": "Z"}, *QUOTES], required=[])
-    assert [str(r) for r in result.rejections] == ["row 'Z': no value for last"]
+    fields = {"last": "last", "bid": "bid"}
+    result = mapped([{"symbol": "Z"}, *QUOTES], required=[], fields=fields)
+    assert [str(r) for r in result.rejections] == ["row 'Z': no value for last, bid"]
 
 
 def test_blanks_clear_what_was_there() -> None:
@@ -590,7 +601,77 @@ def test_words_stay_on_one_line(document: Any, keys: dict[str, Any]) -> None:
     assert "\n" not in why(document, **keys)
 
 
+# -- documents among others
+
+
+def stream(**keys: Any) -> Mapper:
+    """Return a mapper of a stream's messages, which say who they are by ``match``."""
+    feed = {"kind": "stream", "url": "ws://h/", "fields": {"last": "last"}}
+    return Mapper(StreamFeed.model_validate({**feed, **keys}))
+
+
+@pytest.mark.parametrize("match", ["type == 'trade'", "$.live", "starts_with(type, 't')"])
+def test_only_messages_that_match_have_rows(match: str) -> None:
+    """The path is read on the message; what it cannot be applied to is something else."""
+    messages = stream(match=match)
+    assert messages.matches({"type": "trade", "live": True})
+    assert not messages.matches({"type": "hello", "live": False})
+    assert not messages.matches({"type": 5})
+
+
+def test_every_message_matches_where_nothing_is_said() -> None:
+    """Then all of them have rows."""
+    assert stream().matches({"type": "hello"})
+
+
+@pytest.mark.parametrize("match", [{}, {"match": "type == 'trade'"}])
+def test_a_message_that_fails_its_check_is_an_error(match: dict[str, str]) -> None:
+    """Whether it has rows or not."""
+    messages = stream(check="code == `0`", **match)
+    assert messages.matches({"type": "trade", "code": 0})
+    with pytest.raises(FeedError, match="the source says: key expired"):
+        messages.matches({"type": "error", "code": 7, "msg": "key expired"})
+
+
+def test_kept_blanks_are_filled_from_what_was_said_last() -> None:
+    """Of rows that a document does not have, too; the oldest are forgotten beyond max_rows."""
+    news = mapper(cumulative=True, max_rows=3)
+    before: dict[str, Row] = {"A": {"last": 1}, "B": {"last": 1}, "C": {"last": 1}}
+    new: dict[str, Row] = {"A": {"last": 2}}
+    assert list(news.remembered(before, new)) == ["B", "C", "A"]
+    assert news.remembered(before, new)["A"] == {"last": 2}
+    assert list(news.remembered(before, {"D": {"last": 2}})) == ["B", "C", "D"]
+    assert mapper().remembered(before, new) == new
+
+
 # -- counts
+
+
+def test_rows_are_counted_as_unnamed_where_not_even_their_symbol_is_known() -> None:
+    """Whoever removes missing rows must not take one of those for gone."""
+    document = [{"last": 1}, 5, {"symbol": "A"}, {"symbol": "B", "last": 1}, {"symbol": "B"}]
+    result = mapped(document)
+    assert (result.rejected, result.unnamed) == (4, 2)
+    assert result.refused == {"#1", "#2", "A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("document", "symbol", "name", "unnamed"),
+    [
+        ({"A": 5, "B": "x"}, None, "A", 0),
+        ([5, "x"], "btc", "btc", 1),
+        ([5, "x"], None, "#1", 1),
+    ],
+)
+def test_a_row_that_where_cannot_judge_has_the_name_of_its_place(
+    document: Any, symbol: str | None, name: str, unnamed: int
+) -> None:
+    """Its member's name, the symbol of the url, or its number."""
+    result = Mapped()
+    picky = mapper(where="starts_with(@, 'y')", key="@key", fields={"last": "@"})
+    picky.add(document, result, before={}, symbol=symbol)
+    assert [rejection.symbol for rejection in result.rejections] == [name]
+    assert result.unnamed == unnamed
 
 
 def test_rejections_are_all_counted_and_the_first_remembered() -> None:

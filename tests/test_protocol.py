@@ -58,6 +58,18 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
+            protocol.welcome("v1", 2.5, [], until=9),
+            {
+                "type": "welcome",
+                "protocol": 1,
+                "viewer": "v1",
+                "heartbeat": 2.5,
+                "boards": [],
+                "page": "",
+                "until": 9,
+            },
+        ),
+        (
             protocol.snapshot(
                 "b",
                 epoch="e",
@@ -91,6 +103,7 @@ def test_an_event_carries_its_place() -> None:
             {"type": "status", "board": "b", "feeds": {"f": {"quality": "stale"}}},
         ),
         (protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
+        (protocol.boards(["a", "b"]), {"type": "boards", "boards": ["a", "b"]}),
         (
             protocol.heartbeat(9, {"b": 5}),
             {"type": "heartbeat", "at": 9, "seqs": {"b": 5}},
@@ -100,9 +113,36 @@ def test_an_event_carries_its_place() -> None:
             {"type": "error", "code": "unknown_board", "message": "no"},
         ),
         (
+            protocol.error(ErrorCode.LIMIT, "no", "b"),
+            {"type": "error", "code": "limit", "message": "no", "board": "b"},
+        ),
+        (
+            protocol.notice("n1", "Hello", level="info", at=5, until=9, board=None),
+            {"type": "notice", "id": "n1", "text": "Hello", "level": "info", "at": 5, "until": 9},
+        ),
+        (
+            protocol.notice("n1", "Hello", level="info", at=5, until=9, board="b"),
+            {
+                "type": "notice",
+                "id": "n1",
+                "text": "Hello",
+                "level": "info",
+                "at": 5,
+                "until": 9,
+                "board": "b",
+            },
+        ),
+        (protocol.withdrawn("n1"), {"type": "notice", "id": "n1", "text": None}),
+        (
             protocol.goodbye(CloseCode.DRAINING, (0, 30)),
             {"type": "goodbye", "code": 4000, "retry": [0, 30]},
         ),
+        (
+            protocol.goodbye(CloseCode.LIMIT, None),
+            {"type": "goodbye", "code": 4503, "retry": None},
+        ),
+        (protocol.token(9), {"type": "token", "until": 9}),
+        (protocol.token(None), {"type": "token", "until": None}),
         (protocol.pong(9), {"type": "pong", "at": 9}),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
@@ -153,9 +193,24 @@ def test_viewer_messages(text: str, message: protocol.ViewerMessage) -> None:
 )
 def test_bad_viewer_messages(text: str, words: str, fatal: bool) -> None:
     """What is no JSON object ends the connection; everything else is only answered."""
-    with pytest.raises(BadMessage, match=re.escape(words)) as caught:
+    with pytest.raises(BadMessage, match=f"^{re.escape(words)}") as caught:
         protocol.parse(text)
     assert caught.value.fatal is fatal
+
+
+@pytest.mark.parametrize("query", [{"epoch": "e"}, {"seq": "7"}])
+def test_half_a_place_resumes_nothing(query: dict[str, str]) -> None:
+    """A seq means nothing without its epoch."""
+    assert protocol.parse_query(query, ["a"]) == [protocol.Subscribe(board="a")]
+
+
+def test_a_query_has_place_and_rate() -> None:
+    """The rate is for all of its boards."""
+    query = {"epoch": "e", "seq": "7", "rate": "2.5"}
+    assert protocol.parse_query(query, ["a"]) == [
+        protocol.Subscribe(board="a", epoch="e", seq=7, rate=2.5)
+    ]
+    assert [found.rate for found in protocol.parse_query(query, ["a", "b"])] == [2.5, 2.5]
 
 
 def test_a_query_resumes_only_one_board() -> None:
@@ -168,11 +223,31 @@ def test_a_query_resumes_only_one_board() -> None:
     ]
 
 
-@pytest.mark.parametrize("query", [{"epoch": "e", "seq": "x"}, {"rate": "fast"}, {"rate": "-1"}])
-def test_a_bad_query_is_told(query: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"epoch": "e", "seq": "x"}, "expected numbers as seq and rate"),
+        ({"rate": "fast"}, "expected numbers as seq and rate"),
+        ({"rate": "-1"}, "rate: Input should be greater than 0"),
+        ({"rate": "inf"}, "rate: "),
+        ({"rate": "nan"}, "rate: "),
+        ({"epoch": "e", "seq": "-1"}, "seq: "),
+        ({"epoch": "e" * 65, "seq": "1"}, "epoch: "),
+    ],
+)
+def test_a_bad_query_is_told(query: dict[str, str], words: str) -> None:
     """Numbers that are none are named, not guessed."""
-    with pytest.raises(BadMessage):
+    with pytest.raises(BadMessage, match=f"^{words}") as caught:
         protocol.parse_query(query, ["a"])
+    assert caught.value.fatal is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "there"), [(None, None), (0, 0), (1.5, 1500), (1e9 + 0.0006, 1_000_000_000_001)]
+)
+def test_times_on_the_wire_are_whole_milliseconds(seconds: float | None, there: int | None) -> None:
+    """No time stays none."""
+    assert protocol.ms(seconds) == there
 
 
 @pytest.mark.parametrize("code", list(CloseCode))
