@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all coverage mutants demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -32,6 +32,21 @@ demo-ops: $(VENV)/.dev
 # 50 kills, pauses and cuts of processes and of the bus, with 500 viewers; SEED=1 runs one again
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+# what of the code the daily tests run, a few files at a time; fails below the bars of tests/bars.py
+coverage: $(VENV)/.dev $(VENV)/.browser
+	rm -f .coverage .coverage.*
+	for files in $(PIECES); do \
+		$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile $$(echo $$files | tr : ' ') || exit 1; \
+	done
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.bars
+
+# changes the core bit by bit and counts what no test notices; tests/mutants.md explains what is left
+mutants: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	$(BIN)/mutmut run --max-children $(or $(PROCESSES),1)
+	$(BIN)/python -m tests.mutants
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

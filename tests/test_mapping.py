@@ -416,6 +416,13 @@ def test_missing_rows_are_removed_unless_records_are_news(
     assert mapper(cumulative=cumulative, missing=missing).removes_missing is removes
 
 
+def test_a_mapping_alone_reads_lists_of_all_rows() -> None:
+    """As a poll does."""
+    alone = Mapper(RowMapping.model_validate({"fields": {"last": "last"}}))
+    assert alone.map(QUOTES, before={}).rows.keys() == {"A", "B", "C"}
+    assert alone.removes_missing
+
+
 def test_news_keep_blanks_and_merge() -> None:
     """In a recording both are the default."""
     news = mapper(cumulative=True, fields={"last": "last", "bid": "bid"})
@@ -432,11 +439,13 @@ def test_news_keep_blanks_and_merge() -> None:
         ({"path": "x", "scale": 100}, -0.06, -6.0),
         ({"path": "x", "scale": 100}, "0.07", 7.0),
         ({"path": "x", "scale": 0.01}, 12345, 123.45),
+        ({"path": "x", "scale": 2}, 3, 6),
         ({"path": "x", "scale": 100}, "abc", "abc"),
         ({"path": "x", "map": {"in": "live"}}, "in", "live"),
         ({"path": "x", "map": {"in": "live"}}, " in ", "live"),
         ({"path": "x", "map": {"in": "live"}}, "post", "post"),
         ({"path": "x", "map": {"1": "live"}}, 1, "live"),
+        ({"path": "x", "map": {"": "pre"}}, " ", "pre"),
         ({"path": "x", "map": {"true": "live"}}, True, "live"),
         ({"path": "x", "map": {"a": "5"}, "kind": Kind.NUMBER}, "a", 5),
         ({"path": "x", "kind": Kind.TEXT}, 5, "5"),
@@ -451,6 +460,13 @@ def test_news_keep_blanks_and_merge() -> None:
 def test_a_field_s_rule_makes_its_value(rule: Any, raw: Any, value: Any) -> None:
     """Kind, scale, map and format each do what the config says."""
     assert row({"own": rule}, x=raw) == {"own": value}
+
+
+def test_a_map_is_for_words_that_are_there() -> None:
+    """No value is none, and a list is no word."""
+    fields = {"own": {"path": "x", "map": {"None": "live", "[]": "post"}}, "last": "y"}
+    assert row(fields, y=1) == {"last": 1}
+    assert row(fields, y=1, x=[]) == {"last": 1, "own": []}
 
 
 @pytest.mark.parametrize(
@@ -532,6 +548,41 @@ def test_paths_know_their_surroundings() -> None:
     assert rows(document, rows="rates", key="@key", fields=fields, symbol="ecb") == {
         "EUR": {"last": 0.79, "time": NOON, "currency": "USD", "name": "EUR", "venue": "ecb"}
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("[0]", 7), ("[2]", 9), ("[3]", None), ("[-1]", 9), ("[-3]", 7), ("[-4]", None)],
+)
+def test_an_index_counts_from_either_end(path: str, value: int | None) -> None:
+    """Beyond the ends there is no value."""
+    assert reader(path)(Place([7, 8, 9], None, None, None)) == value
+
+
+def test_functions_are_of_the_document_where_the_path_begins_there() -> None:
+    """As names are."""
+    document = {"rates": {"A": 5, "B": 6}}
+    fields = {"last": "@", "own": "$.length(rates)"}
+    assert rows(document, rows="rates", key="@key", fields=fields)["A"] == {"last": 5, "own": 2}
+
+
+def test_a_check_may_ask_for_the_symbol_of_the_url() -> None:
+    """It is read as any other path."""
+    assert rows(QUOTES, check="@symbol", symbol="btc")
+    assert why(QUOTES, check="@symbol") == "check '@symbol' is not true"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("sort(a)", "'sort(a)': In function sort(), invalid type for value: x, "),
+        ("contains(a, b)", "'contains(a, b)': cannot be applied: "),
+        ("floor(to_number(c))", "': cannot be applied: cannot convert float infinity to integer"),
+    ],
+)
+def test_what_a_function_says_against_its_values_is_told(path: str, words: str) -> None:
+    """Whether it is the specification's own error or one of what carries it out."""
+    assert words in why([{"symbol": "A", "a": "x", "b": 5, "c": "1e400"}], fields={"own": path})
 
 
 def test_the_root_alone_is_the_document() -> None:
@@ -617,6 +668,11 @@ def test_only_messages_that_match_have_rows(match: str) -> None:
     assert messages.matches({"type": "trade", "live": True})
     assert not messages.matches({"type": "hello", "live": False})
     assert not messages.matches({"type": 5})
+
+
+def test_a_message_is_read_as_any_document() -> None:
+    """It lists rows, where the config says nothing else."""
+    assert stream().map(QUOTES, before={}).rows.keys() == {"A", "B", "C"}
 
 
 def test_every_message_matches_where_nothing_is_said() -> None:
