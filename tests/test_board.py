@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from ticker import board as board_module
 from ticker import diff
-from ticker.board import Board, Diff, Snapshot
+from ticker.board import Board, Claims, Diff, Snapshot
 from ticker.diff import Rows
 from ticker.quality import Quality
 
@@ -197,6 +197,23 @@ def test_tombstones_are_bounded_in_time() -> None:
     assert board.since(2) == Diff(2, 3, {"B": {"last": 2}})
 
 
+def test_a_row_that_came_back_is_told_when_its_tombstone_is_gone() -> None:
+    """What is forgotten is a removal that nobody needs to hear of."""
+    both, one = {"A": {"last": 1}, "B": {"last": 1}}, {"B": {"last": 1}}
+    board = flushed(both, one, both)
+    board.apply("f", {"B": {"last": 2}})
+    board.flush(board_module.TOMBSTONE_SECONDS * 2)
+    assert board.since(1) == Diff(1, 4, {"A": {"last": 1}, "B": {"last": 2}})
+
+
+def test_a_removal_of_what_is_not_there_changes_nothing() -> None:
+    """As RFC 7396 has it; nor does anybody hear of it."""
+    board = flushed({"A": {"last": 1}})
+    board.advance({"B": None}, 1.0)
+    assert board.snapshot() == Snapshot(2, {"A": {"last": 1}})
+    assert board.since(1) == Diff(1, 2, {})
+
+
 def test_kept_rows_survive_a_complete_reading() -> None:
     """A row whose own part of a reading failed stays."""
     board = flushed({"A": {"last": 1}, "B": {"last": 1}})
@@ -272,8 +289,8 @@ def test_what_is_over_does_not_turn_stale() -> None:
 
 
 def test_older_finds_rows_by_their_own_time() -> None:
-    """Rows without a time are never older."""
-    board = flushed({"A": {"time": 5}, "B": {"time": 15}, "C": {"last": 1}})
+    """Rows without a time are never older, nor those of that very moment."""
+    board = flushed({"A": {"time": 5}, "B": {"time": 15}, "C": {"last": 1}, "D": {"time": 10}})
     assert board.older("f", 10) == {"A"}
 
 
@@ -283,6 +300,93 @@ def test_new_rows_are_told_in_the_order_of_the_source() -> None:
     found = board.since(0)
     assert isinstance(found, Diff)
     assert list(found.rows) == list(board.snapshot().rows) == ["C", "A", "B"]
+
+
+def restored(rows: Rows, *feeds: str) -> Board:
+    """Return a board of ``feeds`` that is at seq 5 elsewhere."""
+    board = Board(feeds)
+    board.restore(Snapshot(5, rows), [], 0.0)
+    return board
+
+
+def test_what_is_published_says_how_a_row_was_judged_unless_its_feed_is_as_bad() -> None:
+    """Whoever goes on with a feed keeps its source's claim, and no more than that."""
+    rows = {"A": {"last": 1, "quality": "stale"}, "B": {"last": 1, "quality": "delayed"}}
+    board = restored(rows, "f")
+    board.inherit({"f": ({"last"}, Quality.DELAYED)})
+    assert board.flush(0.0) is None
+    board.rate("f", Quality.LIVE)
+    assert board.flush(0.0) == Diff(5, 6, {"B": {"quality": None}})
+
+
+def test_whoever_goes_on_derives_anew_what_was_derived() -> None:
+    """A change that the feed did not say follows its price; one that it said stays."""
+    rows = {
+        "A": {"last": 3, "open": 2, "change": 1, "change_pct": 50.0},
+        "B": {"last": 3, "open": 2, "change": 7, "change_pct": 50.0},
+    }
+    board = restored(rows, "f")
+    board.inherit({"f": ({"last", "open", "change", "change_pct"}, Quality.LIVE)})
+    assert board.said("f") == {"A": {"last": 3, "open": 2}, "B": rows["B"]}
+    assert board.flush(0.0) is None
+
+
+def test_claims_tell_apart_what_two_feeds_said() -> None:
+    """A row of the one, a row of the other, and a row of both that one of them shadows."""
+    rows = {"A": {"last": 1}, "B": {"last": 2}, "C": {"last": 1, "name": "x"}}
+    claims = {"A": {"one": {}}, "B": {"two": {}}, "C": {"one": {}, "two": {"last": 2}}}
+    board = restored(rows, "one", "two")
+    feeds = {"one": ({"last"}, Quality.LIVE), "two": ({"last", "name"}, Quality.LIVE)}
+    board.inherit(feeds, Claims(["one", "two"], claims))
+    assert board.said("one") == {"A": {"last": 1}, "C": {"last": 1}}
+    assert board.said("two") == {"B": {"last": 2}, "C": {"last": 2, "name": "x"}}
+    assert board.flush(0.0) is None
+    assert not board.unkept
+    board.remove("one", ["C"])
+    assert board.flush(0.0) == Diff(5, 6, {"C": {"last": 2}})
+    assert board.claims["C"] == {"two": {}}
+    assert list(board.unkept) == ["C"]
+
+
+def test_a_claim_of_a_row_that_is_not_published_is_given_up() -> None:
+    """It was kept for what the one before could not finish."""
+    board = restored({"A": {"last": 1}}, "one", "two")
+    feeds = {"one": ({"last"}, Quality.LIVE), "two": ({"last"}, Quality.LIVE)}
+    board.inherit(feeds, Claims(["one", "two"], {"A": {"one": {}}, "Z": {"two": {}}}))
+    assert list(board.claims) == ["A"]
+    assert list(board.unkept) == ["Z"]
+
+
+def test_rows_are_pending_where_the_feeds_of_a_board_are_others_than_claimed() -> None:
+    """A row of a feed that is gone goes."""
+    board = restored({"A": {"last": 1}, "B": {"last": 1}}, "two")
+    claims = Claims(["one", "two"], {"A": {"one": {}}, "B": {"two": {}}})
+    board.inherit({"two": ({"last"}, Quality.LIVE)}, claims)
+    assert board.flush(0.0) == Diff(5, 6, {"A": None})
+
+
+def test_who_reads_no_feeds_any_more_has_nothing_to_say() -> None:
+    """What is published stays, and what others publish is taken."""
+    board = flushed({"A": {"last": 1}})
+    board.apply("f", {"A": {"last": 2}})
+    board.disown()
+    assert board.flush(1.0) is None
+    assert board.said("f") == {}
+    assert "A" in board
+    assert "B" not in board
+    board.advance({"A": {"last": 3}}, 1.0)
+    assert board.snapshot() == Snapshot(2, {"A": {"last": 3}})
+
+
+def test_what_was_not_taken_is_pending_again() -> None:
+    """As far as it differs from what is published by then."""
+    board = flushed({"A": {"last": 1}, "B": {"last": 1}})
+    board.apply("f", {"A": {"last": 2}, "B": {"last": 2}})
+    patch = board.pending()
+    assert not board.pending()
+    board.touch(patch)
+    board.advance({"B": {"last": 2}}, 1.0)
+    assert board.pending() == {"A": {"last": 2}}
 
 
 @given(data=st.data(), limit=st.integers(0, 12))
