@@ -101,6 +101,22 @@ MISTAKES = {
         edited("port: 9000", "port: 90000"),
         ["1:16: server.port: must be less than or equal to 65535, got '90000'"],
     ),
+    "more digits than a whole number has": (
+        edited("port: 9000", f"port: {'9' * 5000}"),
+        [f"1:16: server.port: expected a whole number, got '{'9' * 60}'"],
+    ),
+    "more digits than a number has": (
+        edited("190.12", "1e400"),
+        ["5:21: feeds.shares.symbols.AAPL: expected a finite number, got '1e400'"],
+    ),
+    "more digits than a duration has": (
+        edited("every: 5s", f"every: 5s\n    stale_after: {'9' * 400}s"),
+        [f"9:18: feeds.coins.stale_after: expected a finite duration, got '{'9' * 60}'"],
+    ),
+    "more digits than a size has": (
+        edited("every: 5s", f"every: 5s\n    max_bytes: {'9' * 400}MB"),
+        [f"9:16: feeds.coins.max_bytes: expected a finite size, got '{'9' * 60}'"],
+    ),
     "duration without unit": (
         edited("every: 5s", "every: 5"),
         ["8:12: feeds.coins.every: expected a duration such as 250ms, 5s, 1m or 2h, got '5'"],

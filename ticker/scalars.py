@@ -25,7 +25,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
-_INTEGER = re.compile(r"[-+]?\d+")
+_INTEGER = re.compile(r"[-+]?\d{1,100}")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -71,10 +71,17 @@ def _integer(value: Any) -> Any:
 def _number(value: Any) -> Any:
     text = _plain(value)
     if text is not None and _NUMBER.fullmatch(text):
-        return float(text)
+        return _finite(float(text), "a finite number", value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise expected("a number", value)
+
+
+def _finite(number: float, what: str, got: object) -> float:
+    """Return a number; raise what was expected where text has more digits than a float can."""
+    if not math.isfinite(number):
+        raise expected(what, got)
+    return number
 
 
 def _boolean(value: Any) -> Any:
@@ -89,7 +96,7 @@ def _boolean(value: Any) -> Any:
 def duration(value: Any) -> float:
     """Return a length of time in seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
-        return float(match[1]) * _SECONDS[match[2]]
+        return _finite(float(match[1]) * _SECONDS[match[2]], "a finite duration", value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise expected("a duration such as 250ms, 5s, 1m or 2h", value)
@@ -98,7 +105,7 @@ def duration(value: Any) -> float:
 def size(value: Any) -> int:
     """Return a size in bytes."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(float(match[1]) * _BYTES[match[2]])
+        return int(_finite(float(match[1]) * _BYTES[match[2]], "a finite size", value))
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise expected("a size such as 512KB or 8MB", value)
