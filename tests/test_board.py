@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from ticker import board as board_module
 from ticker import diff
-from ticker.board import Board, Claims, Diff, Snapshot
+from ticker.board import Board, Claim, Claims, Diff, Snapshot
 from ticker.diff import Rows
 from ticker.quality import Quality
 
@@ -333,8 +333,12 @@ def test_whoever_goes_on_derives_anew_what_was_derived() -> None:
 
 def test_claims_tell_apart_what_two_feeds_said() -> None:
     """A row of the one, a row of the other, and a row of both that one of them shadows."""
-    rows = {"A": {"last": 1}, "B": {"last": 2}, "C": {"last": 1, "name": "x"}}
-    claims = {"A": {"one": {}}, "B": {"two": {}}, "C": {"one": {}, "two": {"last": 2}}}
+    rows: Rows = {"A": {"last": 1}, "B": {"last": 2}, "C": {"last": 1, "name": "x"}}
+    claims: dict[str, Claim] = {
+        "A": {"one": {}},
+        "B": {"two": {}},
+        "C": {"one": {}, "two": {"last": 2}},
+    }
     board = restored(rows, "one", "two")
     feeds = {"one": ({"last"}, Quality.LIVE), "two": ({"last", "name"}, Quality.LIVE)}
     board.inherit(feeds, Claims(["one", "two"], claims))
@@ -346,6 +350,18 @@ def test_claims_tell_apart_what_two_feeds_said() -> None:
     assert board.flush(0.0) == Diff(5, 6, {"C": {"last": 2}})
     assert board.claims["C"] == {"two": {}}
     assert list(board.unkept) == ["C"]
+
+
+def test_who_alone_fills_a_board_says_all_of_which_nothing_else_is_known() -> None:
+    """Boards of one feed have no claims, but of rows whose quality is the source's."""
+    rows = {"A": {"last": 1, "quality": "stale"}, "B": {"last": 1, "quality": "stale"}}
+    board = restored(rows, "f")
+    claims = Claims(["f"], {"B": {"f": {"quality": "stale"}}})
+    board.inherit({"f": ({"last", "quality"}, Quality.STALE)}, claims)
+    assert board.said("f") == {"A": {"last": 1}, "B": {"last": 1, "quality": "stale"}}
+    assert not board.pending()
+    assert claims.of("A") == {"f": {}}
+    assert Claims(["one", "two"], {}).of("A") == {}
 
 
 def test_a_claim_of_a_row_that_is_not_published_is_given_up() -> None:

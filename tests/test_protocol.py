@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.streams import StreamReader
 
 from ticker import protocol
-from ticker.frame import Frame
+from ticker.frame import UNTOLD, Frame
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
 
 
@@ -35,6 +36,16 @@ def test_each_form_of_a_frame_is_made_once() -> None:
     assert frame.event is frame.event
 
 
+def test_what_is_of_a_board_knows_its_place() -> None:
+    """Viewers are told from it where they are."""
+    found = protocol.diff("b", epoch="e1", prev=1, seq=2, at=5, rows={})
+    assert (found.epoch, found.prev, found.seq) == ("e1", 1, 2)
+    whole = protocol.snapshot(
+        "b", epoch="e1", seq=2, at=5, title="B", layout="quotes", columns=[], rows={}, feeds={}
+    )
+    assert (whole.epoch, whole.prev, whole.seq) == ("e1", UNTOLD, 2)
+
+
 def test_an_event_carries_its_place() -> None:
     """The id resumes a board; messages without a place have none."""
     found = protocol.diff("b", epoch="e1", prev=1, seq=2, at=5, rows={})
@@ -44,10 +55,10 @@ def test_an_event_carries_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "message"),
+    ("say", "message"),
     [
         (
-            protocol.welcome("v1", 5, ["b"], "p"),
+            lambda: protocol.welcome("v1", 5, ["b"], "p"),
             {
                 "type": "welcome",
                 "protocol": 1,
@@ -58,7 +69,7 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
-            protocol.welcome("v1", 2.5, [], until=9),
+            lambda: protocol.welcome("v1", 2.5, [], until=9),
             {
                 "type": "welcome",
                 "protocol": 1,
@@ -70,7 +81,7 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
-            protocol.snapshot(
+            lambda: protocol.snapshot(
                 "b",
                 epoch="e",
                 seq=3,
@@ -95,33 +106,33 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
-            protocol.diff("b", epoch="e", prev=3, seq=5, at=9, rows={"A": None}),
+            lambda: protocol.diff("b", epoch="e", prev=3, seq=5, at=9, rows={"A": None}),
             {"type": "diff", "board": "b", "prev": 3, "seq": 5, "at": 9, "rows": {"A": None}},
         ),
         (
-            protocol.status("b", {"f": {"quality": "stale"}}),
+            lambda: protocol.status("b", {"f": {"quality": "stale"}}),
             {"type": "status", "board": "b", "feeds": {"f": {"quality": "stale"}}},
         ),
-        (protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
-        (protocol.boards(["a", "b"]), {"type": "boards", "boards": ["a", "b"]}),
+        (lambda: protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
+        (lambda: protocol.boards(["a", "b"]), {"type": "boards", "boards": ["a", "b"]}),
         (
-            protocol.heartbeat(9, {"b": 5}),
+            lambda: protocol.heartbeat(9, {"b": 5}),
             {"type": "heartbeat", "at": 9, "seqs": {"b": 5}},
         ),
         (
-            protocol.error(ErrorCode.UNKNOWN_BOARD, "no"),
+            lambda: protocol.error(ErrorCode.UNKNOWN_BOARD, "no"),
             {"type": "error", "code": "unknown_board", "message": "no"},
         ),
         (
-            protocol.error(ErrorCode.LIMIT, "no", "b"),
+            lambda: protocol.error(ErrorCode.LIMIT, "no", "b"),
             {"type": "error", "code": "limit", "message": "no", "board": "b"},
         ),
         (
-            protocol.notice("n1", "Hello", level="info", at=5, until=9, board=None),
+            lambda: protocol.notice("n1", "Hello", level="info", at=5, until=9, board=None),
             {"type": "notice", "id": "n1", "text": "Hello", "level": "info", "at": 5, "until": 9},
         ),
         (
-            protocol.notice("n1", "Hello", level="info", at=5, until=9, board="b"),
+            lambda: protocol.notice("n1", "Hello", level="info", at=5, until=9, board="b"),
             {
                 "type": "notice",
                 "id": "n1",
@@ -132,24 +143,24 @@ def test_an_event_carries_its_place() -> None:
                 "board": "b",
             },
         ),
-        (protocol.withdrawn("n1"), {"type": "notice", "id": "n1", "text": None}),
+        (lambda: protocol.withdrawn("n1"), {"type": "notice", "id": "n1", "text": None}),
         (
-            protocol.goodbye(CloseCode.DRAINING, (0, 30)),
+            lambda: protocol.goodbye(CloseCode.DRAINING, (0, 30)),
             {"type": "goodbye", "code": 4000, "retry": [0, 30]},
         ),
         (
-            protocol.goodbye(CloseCode.LIMIT, None),
+            lambda: protocol.goodbye(CloseCode.LIMIT, None),
             {"type": "goodbye", "code": 4503, "retry": None},
         ),
-        (protocol.token(9), {"type": "token", "until": 9}),
-        (protocol.token(None), {"type": "token", "until": None}),
-        (protocol.pong(9), {"type": "pong", "at": 9}),
+        (lambda: protocol.token(9), {"type": "token", "until": 9}),
+        (lambda: protocol.token(None), {"type": "token", "until": None}),
+        (lambda: protocol.pong(9), {"type": "pong", "at": 9}),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
-def test_server_messages(frame: Frame, message: dict[str, object]) -> None:
+def test_server_messages(say: Callable[[], Frame], message: dict[str, object]) -> None:
     """Each message is exactly what docs/protocol.md shows."""
-    assert orjson.loads(frame.text) == message
+    assert orjson.loads(say().text) == message
 
 
 @pytest.mark.parametrize(
