@@ -106,6 +106,13 @@ def test_check_is_offline(tmp_path: Path) -> None:
     assert run("check", "c.yaml", cwd=tmp_path).returncode == 0
 
 
+def test_check_says_the_name_of_any_file(tmp_path: Path) -> None:
+    """Brackets in it are part of the name."""
+    (tmp_path / "a[b].yaml").write_text(CONFIG % "http://nowhere.invalid")
+    result = run("check", "a[b].yaml", cwd=tmp_path)
+    assert result.stdout.startswith("a[b].yaml: good: ")
+
+
 @pytest.mark.parametrize("command", [["check", "none.yaml"], ["serve", "-c", "none.yaml"]])
 def test_a_file_that_is_not_there(command: list[str], tmp_path: Path) -> None:
     """One clear line."""
