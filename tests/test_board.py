@@ -309,6 +309,16 @@ def restored(rows: Rows, *feeds: str) -> Board:
     return board
 
 
+def test_only_a_snapshot_leads_past_a_renewal_that_was_elsewhere() -> None:
+    """Also where it lies behind the state that a process begins with."""
+    board = Board(["f"])
+    steps = [Diff(3, 4, {}), Diff(4, 5, {"A": {"last": 2}}), Diff(5, 6, {"A": {"last": 3}})]
+    board.restore(Snapshot(5, {"A": {"last": 2}, "B": {"last": 1}}), steps, 0.0)
+    assert isinstance(board.since(3), Snapshot)
+    assert board.since(4) == Diff(4, 6, {"A": {"last": 3}})
+    assert len(board) == 2
+
+
 def test_what_is_published_says_how_a_row_was_judged_unless_its_feed_is_as_bad() -> None:
     """Whoever goes on with a feed keeps its source's claim, and no more than that."""
     rows = {"A": {"last": 1, "quality": "stale"}, "B": {"last": 1, "quality": "delayed"}}

@@ -121,6 +121,10 @@ MISTAKES = {
         edited("every: 5s", "every: 5"),
         ["8:12: feeds.coins.every: expected a duration such as 250ms, 5s, 1m or 2h, got '5'"],
     ),
+    "no path of a field": (
+        edited("{last: lastPrice}", "{last: }"),
+        ["10:14: feeds.coins.fields.last: expected a path or a mapping with `path`, got nothing"],
+    ),
     "nothing where something must be": (
         edited("every: 5s", "every:"),
         ["8:5: feeds.coins.every: expected a duration such as 250ms, 5s, 1m or 2h, got nothing"],
