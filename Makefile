@@ -44,6 +44,7 @@ coverage: $(VENV)/.dev
 # changes the core bit by bit and counts what no test notices; tests/mutants.md explains what is left
 mutants: $(VENV)/.dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	rm -rf mutants # what was found before the tests were others counts no more
 	$(BIN)/mutmut run --max-children $(or $(PROCESSES),1)
 	$(BIN)/python -m tests.mutants
 
@@ -82,7 +83,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOTS=docs $(BIN)/pytest tests/web/test_screenshots.py
 
 clean:
-	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants .coverage .coverage.*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -35,7 +35,7 @@ def explained() -> Counter[Change]:
     found: Counter[Change] = Counter()
     file = ""
     for heading, diff in re.findall(
-        r"^## (.*)$|^```diff\n(.*?)^```$", EXPLAINED.read_text(), re.MULTILINE | re.DOTALL
+        r"^## ([^\n]*)|^```diff\n(.*?)^```$", EXPLAINED.read_text(), re.MULTILINE | re.DOTALL
     ):
         file = heading or file
         found.update(changes(file, each.splitlines()) for each in diff.split("\n\n") if diff)

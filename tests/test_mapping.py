@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticker.config import RowMapping, StreamFeed
+from ticker.config import PollFeed, RowMapping, StreamFeed
 from ticker.diff import Row
 from ticker.errors import ConfigError, FeedError, MappingError
 from ticker.feeds.mapping import Mapped, Mapper, Place, reader
@@ -414,6 +414,49 @@ def test_missing_rows_are_removed_unless_records_are_news(
 ) -> None:
     """A poll lists all rows, a record of a recording some; the config may say otherwise."""
     assert mapper(cumulative=cumulative, missing=missing).removes_missing is removes
+
+
+NAMED = ("rows", "key", "blanks", "duplicates", "missing", "required")
+
+
+@pytest.mark.parametrize(
+    ("url", "how", "said"),
+    [
+        (None, {}, ("@", "symbol", "clear", "reject", "remove", ["last"])),
+        ("http://h/", {}, ("@", "symbol", "clear", "reject", "remove", ["last"])),
+        (
+            "http://h/{symbol}",
+            {"single": True},
+            ("[@]", "@symbol", "clear", "reject", "remove", ["last"]),
+        ),
+        (None, {"cumulative": True}, ("@", "symbol", "keep", "merge", "keep", [])),
+    ],
+)
+def test_a_mapping_says_what_counts_where_it_says_nothing(
+    url: str | None, how: dict[str, bool], said: tuple[Any, ...]
+) -> None:
+    """The effective config has all of it, the kind of each field as well."""
+    keys: dict[str, Any] = {
+        "fields": {"last": "p", "own": "o", "day": {"path": "d", "format": "%d"}}
+    }
+    if url is None:
+        settings: RowMapping = RowMapping.model_validate(keys)
+    else:
+        poll = {"kind": "poll", "every": "1s", "url": url, **keys}
+        settings = PollFeed.model_validate(poll | ({"symbols": ["A"]} if "{" in url else {}))
+    full = settings.mapping(**how)
+    assert tuple(getattr(full, name) for name in NAMED) == said
+    kinds = {name: rule.kind for name, rule in full.fields.items()}
+    assert kinds == {"last": Kind.PRICE, "own": Kind.AUTO, "day": Kind.TIME}
+    assert full.fields["last"].path == "p"
+    given: dict[str, Any] = {
+        "rows": "r", "key": "k", "blanks": "keep", "duplicates": "merge", "missing": "keep",
+        "required": [],
+    }  # fmt: skip
+    assert (
+        RowMapping.model_validate({**keys, **given}).mapping(**how).model_dump(include=set(given))
+        == given
+    )
 
 
 def test_a_mapping_alone_reads_lists_of_all_rows() -> None:
