@@ -33,10 +33,11 @@ demo-ops: $(VENV)/.dev
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
-# what of the code the daily tests run, a few files at a time; fails below the bars of tests/bars.py
+# what of the code the daily tests and those of workers run, a few files at a time; fails below the
+# bars of tests/bars.py
 coverage: $(VENV)/.dev
 	rm -f .coverage .coverage.*
-	echo $(filter-out $(LONG),$(wildcard tests/test_*.py)) | \
+	echo $(filter-out $(LONG),$(wildcard tests/test_*.py)) tests/test_workers.py | \
 		xargs -n 12 $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python -m tests.bars

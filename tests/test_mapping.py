@@ -9,6 +9,7 @@ import jmespath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from ticker.config import PollFeed, RowMapping, StreamFeed
 from ticker.diff import Row
@@ -414,6 +415,13 @@ def test_missing_rows_are_removed_unless_records_are_news(
 ) -> None:
     """A poll lists all rows, a record of a recording some; the config may say otherwise."""
     assert mapper(cumulative=cumulative, missing=missing).removes_missing is removes
+
+
+def test_a_field_needs_a_path() -> None:
+    """The words say what may stand there."""
+    words = "expected a path or a mapping with `path`, got nothing"
+    with pytest.raises(ValidationError, match=rf"\n  {words} \["):
+        RowMapping.model_validate({"fields": {"last": None}})
 
 
 NAMED = ("rows", "key", "blanks", "duplicates", "missing", "required")
