@@ -309,11 +309,123 @@ def restored(rows: Rows, *feeds: str) -> Board:
     return board
 
 
+def test_as_many_removals_are_told_as_are_kept_and_for_as_long() -> None:
+    """Up to the limit, and up to the last second."""
+    both, one = {"A": {"last": 1}, "B": {"last": 1}}, {"B": {"last": 1}}
+    assert flushed(both, one, tombstone_limit=1).since(1) == Diff(1, 2, {"A": None})
+    board = Board(["f"])
+    for now, rows in ((10_000.0, both), (10_001.0, one)):
+        board.apply("f", rows, complete=True)
+        board.flush(now)
+    board.advance({"B": {"last": 2}}, 10_001.0 + board_module.TOMBSTONE_SECONDS)
+    assert board.since(1) == Diff(1, 3, {"A": None, "B": {"last": 2}})
+
+
+def test_a_row_that_is_removed_again_is_told_of_when_the_first_removal_is_forgotten() -> None:
+    """Of the two it is the second that counts."""
+    row = {"A": {"last": 1}}
+    board = flushed(row, {}, row)
+    board.remove("f", ["A"])
+    later = board_module.TOMBSTONE_SECONDS + 0.5
+    board.flush(later)
+    board.advance({"B": {"last": 1}}, later + 1)
+    assert board.since(3) == Diff(3, 5, {"A": None, "B": {"last": 1}})
+
+
+def test_what_is_published_at_once_has_removals_changes_and_what_they_clear() -> None:
+    """In the order in which it came; nothing that is cleared is left in a row."""
+    board = flushed({"A": {"last": 1, "name": "x"}, "B": {"last": 1, "name": "y"}})
+    board.remove("f", ["A", "Z"])
+    board.apply("f", {"B": {"last": 2}, "C": {"last": 3, "quality": "live"}})
+    rows = {"A": None, "B": {"last": 2, "name": None}, "C": {"last": 3}}
+    assert board.flush(1.0) == Diff(1, 2, rows)
+    assert board.snapshot().rows == {"B": {"last": 2}, "C": {"last": 3}}
+    board.apply("f", {"A": {"last": 5}})
+    assert board.flush(2.0) == Diff(2, 3, {"A": {"last": 5, "name": None}})
+
+
+def test_who_knows_a_removal_from_elsewhere_cannot_clear_what_the_row_had() -> None:
+    """It is told as long as the row stays away; who missed it gets a snapshot once it is back."""
+    board = Board(["f"])
+    steps = [Diff(3, 4, {"A": None, "B": {"last": 1}}), Diff(4, 5, {"B": {"last": 2}})]
+    board.restore(Snapshot(5, {"B": {"last": 2}}), steps, 7.0)
+    assert board.since(3) == Diff(3, 5, {"A": None, "B": {"last": 2}})
+    board.advance({"A": {"last": 1}}, 8.0)
+    assert isinstance(board.since(3), Snapshot)
+    assert board.since(4) == Diff(4, 6, {"B": {"last": 2}, "A": {"last": 1}})
+
+
+def test_who_knows_the_return_of_a_row_from_elsewhere_can_clear_what_it_had() -> None:
+    """It was cleared there."""
+    board = Board(["f"])
+    back = {"last": 1, "name": None}
+    board.restore(
+        Snapshot(5, {"A": {"last": 1}}), [Diff(3, 4, {"A": None}), Diff(4, 5, {"A": back})], 0.0
+    )
+    board.advance({"A": None}, 1.0)
+    board.advance({"A": back}, 2.0)
+    assert board.since(3) == Diff(3, 7, {"A": back})
+
+
+def test_what_leads_on_from_a_state_elsewhere_is_published_here() -> None:
+    """A removal and a renewal as well."""
+    board = Board(["f"])
+    steps = [Diff(5, 6, {"A": None}), Diff(6, 7, {})]
+    board.restore(Snapshot(5, {"A": {"last": 2}}), steps, 0.0)
+    assert board.seq == 7
+    assert board.since(6) == Snapshot(7, {})
+
+
+def provided(*feeds: str) -> Board:
+    """Return a board whose feeds another process may go on with."""
+    board = Board(feeds)
+    board.provided = {feed: {"last", "quality"} for feed in feeds[:1]}
+    return board
+
+
+def test_a_board_of_one_feed_claims_only_what_its_source_says_of_quality() -> None:
+    """Everything else is to be seen of what is published."""
+    board = provided("f")
+    board.apply("f", {"A": {"last": 1}, "B": {"last": 1, "quality": "closed"}})
+    board.flush(0.0)
+    assert board.claims == {"B": {"f": {"quality": "closed"}}}
+    assert list(board.unkept) == ["B"]
+
+
+def test_a_board_of_two_feeds_claims_each_row() -> None:
+    """Also of a feed of which nobody knows yet what it can fill."""
+    board = provided("one", "two")
+    board.apply("one", {"A": {"last": 1}, "B": {"last": 1}})
+    board.apply("two", {"B": {"last": 2, "name": "x"}})
+    board.flush(0.0)
+    assert board.claims == {"A": {"one": {}}, "B": {"one": {}, "two": {"last": 2, "name": "x"}}}
+    board.remove("one", ["A"])
+    board.flush(1.0)
+    assert list(board.claims) == ["B"]
+    assert list(board.unkept) == ["A", "B"]
+
+
+def test_without_claims_every_feed_is_taken_to_have_said_everything() -> None:
+    """Of what it can fill."""
+    board = restored({"A": {"last": 1, "name": "x"}}, "one", "two")
+    board.inherit({"one": ({"last"}, Quality.LIVE), "two": ({"name"}, Quality.LIVE)})
+    assert board.said("one") == {"A": {"last": 1}}
+    assert board.said("two") == {"A": {"name": "x"}}
+
+
+def test_a_claim_may_be_newer_than_what_was_published() -> None:
+    """Then it is pending."""
+    board = restored({"A": {"last": 1}}, "one", "two")
+    feeds = {"one": ({"last"}, Quality.LIVE), "two": ({"last"}, Quality.LIVE)}
+    board.inherit(feeds, Claims(["one", "two"], {"A": {"two": {"last": 2}}}))
+    assert board.flush(0.0) == Diff(5, 6, {"A": {"last": 2}})
+
+
 def test_only_a_snapshot_leads_past_a_renewal_that_was_elsewhere() -> None:
     """Also where it lies behind the state that a process begins with."""
     board = Board(["f"])
     steps = [Diff(3, 4, {}), Diff(4, 5, {"A": {"last": 2}}), Diff(5, 6, {"A": {"last": 3}})]
-    board.restore(Snapshot(5, {"A": {"last": 2}, "B": {"last": 1}}), steps, 0.0)
+    board.restore(Snapshot(5, {"A": {"last": 2, "name": "x"}, "B": {"last": 1}}), steps, 0.0)
     assert isinstance(board.since(3), Snapshot)
     assert board.since(4) == Diff(4, 6, {"A": {"last": 3}})
     assert len(board) == 2
