@@ -618,7 +618,7 @@ def test_an_index_counts_from_either_end(path: str, value: int | None) -> None:
 def test_names_and_indexes_are_read_without_the_library(
     path: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nearly every path is one, of every field of every row: the library takes ten times as long."""
+    """Nearly every path is one, in every row, and the library takes ten times as long."""
 
     def slow(*_: object) -> None:
         raise AssertionError(path)
