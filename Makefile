@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults faults-cluster fuzz check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults faults-cluster fuzz conformance dos audit coverage mutants check format bench bench-bus bench-workers bench-web soak screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -57,6 +57,22 @@ audit: $(VENV)/.audit
 	$(VENV)/audit/bin/bandit --quiet --recursive --configfile pyproject.toml ticker
 	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
+# what of the code the daily tests and those of workers run, a few files at a time; fails below the
+# bars of tests/bars.py
+coverage: $(VENV)/.dev
+	rm -f .coverage .coverage.*
+	echo $(filter-out $(LONG),$(wildcard tests/test_*.py)) tests/test_workers.py | \
+		xargs -n 12 $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.bars
+
+# changes the core bit by bit and counts what no test notices; tests/mutants.md explains what is left
+mutants: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	rm -rf mutants # what was found before the tests were others counts no more
+	$(BIN)/mutmut run --max-children $(or $(PROCESSES),1)
+	$(BIN)/python -m tests.mutants
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -98,7 +114,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser
 	TICKER_SCREENSHOTS=docs $(BIN)/pytest tests/web/test_screenshots.py
 
 clean:
-	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benches/node_modules web/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants .coverage .coverage.*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # how long an example takes depends on what else the machine does
 settings.register_profile(
     "ticker", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+# `make mutants`: the same few examples each time, and the first that fails is enough
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ticker"),
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
 )
 settings.load_profile("ticker")

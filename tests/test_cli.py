@@ -14,9 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rich.console import Console
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as ws_serve
 
 from tests.support import PATIENCE, Running, publish, quiet_server, source, until
 from ticker import __version__
+from ticker.errors import TickerError
+from ticker.tail import SUBPROTOCOL, base, follow
 
 ROOT = Path(__file__).parent.parent
 CONFIG = """
@@ -104,6 +109,13 @@ def test_check_is_offline(tmp_path: Path) -> None:
     """A source that cannot be reached is no problem of the file."""
     (tmp_path / "c.yaml").write_text(CONFIG % "http://nowhere.invalid")
     assert run("check", "c.yaml", cwd=tmp_path).returncode == 0
+
+
+def test_check_says_the_name_of_any_file(tmp_path: Path) -> None:
+    """Brackets in it are part of the name."""
+    (tmp_path / "a[b].yaml").write_text(CONFIG % "http://nowhere.invalid")
+    result = run("check", "a[b].yaml", cwd=tmp_path)
+    assert result.stdout.startswith("a[b].yaml: good: ")
 
 
 @pytest.mark.parametrize("command", [["check", "none.yaml"], ["serve", "-c", "none.yaml"]])
@@ -260,3 +272,41 @@ def test_tail_reconnects_and_resumes(tmp_path: Path) -> None:
         kinds = [json.loads(next(lines))["type"] for _ in range(2)]
         assert kinds == ["welcome", "diff"]
     assert "again in" in (tmp_path / "stderr").read_text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://h", "http://", "http://[::1", "http://h:99999", "http://h:0", "http://h:x", "::", ""],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """By all commands that follow a server, with an example of one."""
+    with pytest.raises(TickerError, match=r"^expected an address such as http"):
+        base(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("h:8000", "http://h:8000"),
+        ("ws://h/x?y", "http://h"),
+        ("wss://[::1]:9", "https://[::1]:9"),
+        ("https://h", "https://h"),
+    ],
+)
+def test_an_address_may_be_written_in_many_ways(url: str, where: str) -> None:
+    """What follows the port does not count."""
+    assert base(url) == where
+
+
+@pytest.mark.parametrize("said", ["hello", "7", "{}", '{"type":"error"}', '{"type":"diff"}', "[]"])
+async def test_tail_says_when_a_server_is_none_of_ours(said: str) -> None:
+    """Another program may answer under that address."""
+
+    async def say(peer: ServerConnection) -> None:
+        await peer.send(said)
+        await peer.wait_closed()
+
+    async with ws_serve(say, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with pytest.raises(TickerError, match="does not answer like a ticker server"):
+            await follow(f"127.0.0.1:{port}", "b", 1, Console(quiet=True), Console(quiet=True))

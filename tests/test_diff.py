@@ -64,6 +64,13 @@ def test_merge_does_both(rows: Rows, first: Patch, second: Patch) -> None:
     assert diff.apply(rows, diff.merge(first, second)) == both
 
 
+def test_merge_of_two_changes_has_both() -> None:
+    """What the second does not name stays as the first has it."""
+    first: Patch = {"A": {"last": 1, "name": "x"}, "B": {"last": 5}}
+    second: Patch = {"A": {"last": 2}, "B": None}
+    assert diff.merge(first, second) == {"A": {"last": 2, "name": "x"}, "B": None}
+
+
 def test_merge_of_a_removal_and_a_full_return() -> None:
     """A row that comes back, clearing what it had, replaces the removal."""
     rows: Rows = {"A": {"last": 1, "name": "x"}}

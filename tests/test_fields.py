@@ -17,6 +17,9 @@ from ticker import fields
         ({"last": 2, "open": 1, "previous_close": 4}, {"change": -2, "change_pct": -50.0}),
         ({"last": 2.9e-7, "open": 3.1e-7}, {"change": -2e-8, "change_pct": -6.4516}),
         ({"last": 1, "open": 0}, {"change": 1}),
+        ({"last": 1, "open": 0.9}, {"change": 0.1, "change_pct": 11.1111}),
+        ({"last": 10**18 + 1, "open": 10**18}, {"change": 1, "change_pct": 0.0}),
+        ({"last": 5127.2, "open": 7706.52}, {"change": -2579.32, "change_pct": -33.4693}),
         ({"last": 1}, {}),
         ({"open": 1}, {}),
         ({"last": "x", "open": 1}, {}),
@@ -46,6 +49,12 @@ def test_what_the_guard_adds_to_scores() -> None:
     assert fields.derivable({"home_score", "clock"}) == {"correction", "clock_at"}
     assert fields.derivable({"status", "clock", "clock_at"}) == set()
     assert fields.derivable({"clock"}) == set()
+
+
+def test_known_fields_have_labels_and_kinds() -> None:
+    """People read other words than programs."""
+    assert fields.label_of("previous_close") == "Prev. close"
+    assert fields.kind_of("previous_close") is fields.Kind.PRICE
 
 
 def test_fields_without_a_name_of_their_own() -> None:

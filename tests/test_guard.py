@@ -235,6 +235,25 @@ def test_a_final_that_comes_back_vanishes_anew() -> None:
     assert reading(by, 165) == set()
 
 
+def test_another_process_goes_on_with_doubts_and_finals() -> None:
+    """What was read once needs one more reading, and a final has its time from before."""
+    before = guard(keep=60)
+    reading(before, 0, A=game(), B=game(status="final"), Z=game(status="final"))
+    reading(before, 1, A=game(home_score=0), Z=game(status="final"))
+    rows = {symbol: before.rows[symbol] for symbol in "AB"}
+    after = guard(keep=60)
+    after.inherit(rows, before.memory())
+    assert after.rows == rows
+    assert after.memory() == before.memory()
+    found = after.admit({"A": game(home_score=0)}, NOW + 2, complete=True)
+    assert found["A"]["home_score"] == 0
+    assert set(found) == {"A", "B"}
+    assert reading(after, 62, A=game(home_score=0)) == {"A"}
+    strange = guard(keep=60)
+    strange.inherit({}, before.memory())
+    assert strange.memory() == {"doubts": {}, "gone": {}}
+
+
 def test_finals_go_at_once_where_none_are_kept() -> None:
     """With ``keep_finals: 0s``."""
     by = guard(keep=0)

@@ -36,6 +36,34 @@ def told(series: Series, since: int = 0, most: int | None = None) -> list[tuple[
     return [(at, None if isnan(value) else value) for at, value in zip(times, found, strict=True)]
 
 
+# -- rows that something was said of before
+
+
+def test_the_younger_of_two_histories_of_a_row_counts() -> None:
+    """Of what is here and what was kept."""
+    rows: Rows = {"A": {"last": 2}}
+    here = recorded({"A": {"last": 1}}, rows, seconds=9)
+    for seq, points in ((1, [(NOW, 1), (NOW + 9_000, 2)]), (7, [(NOW + 8_000, 2)])):
+        kept = Pack(seq, rows["A"], None, filled(10, [(8_000, 2)]))
+        here.restore({"A": kept}, (5, rows), [], rows, NOW + 9_000)
+        assert told(here["A"]) == points
+    assert len(here) == 1
+
+
+def test_a_row_that_never_had_a_value_leaves_nothing() -> None:
+    """It was not followed."""
+    assert list(recorded({"A": {"name": "x"}}, {"A": None})) == []
+
+
+def test_who_follows_a_history_is_told_of_rows_that_are_forgotten() -> None:
+    """What is kept of them elsewhere can go, too."""
+    history = recorded({"A": {"last": 1}}, {"A": None})
+    history.touched = set()
+    history.record(NOW + GONE_MS + 9_000, {"B": {"last": 1}}, {"B": {"last": 1}})
+    assert history.touched == {"A", "B"}
+    assert "A" not in history
+
+
 # -- one row
 
 

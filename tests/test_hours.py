@@ -185,3 +185,12 @@ def test_until_is_said_in_local_words() -> None:
     assert told == "Mon 2026-11-23 09:30 America/New_York"
     closed = hours(NEW_YORK, [[]] * 7)
     assert closed.until(closed.at(monday), monday) == "further notice"
+
+
+def test_hours_that_the_clock_leaves_out_are_none() -> None:
+    """On the day on which 02:00 to 03:00 does not exist there is nothing to be open in."""
+    berlin = ZoneInfo("Europe/Berlin")
+    found = hours(berlin, [[(120, 180)]] * 7).at(at(berlin, "2026-03-29 01:30"))
+    assert not found.open
+    assert local(berlin, found.since) == "Sat 2026-03-28 03:00"
+    assert local(berlin, found.until) == "Mon 2026-03-30 02:00"

@@ -9,8 +9,10 @@ import jmespath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jmespath.parser import ParsedResult
+from pydantic import ValidationError
 
-from ticker.config import RowMapping
+from ticker.config import PollFeed, RowMapping, StreamFeed
 from ticker.diff import Row
 from ticker.errors import ConfigError, FeedError, MappingError
 from ticker.feeds.mapping import Mapped, Mapper, Place, reader
@@ -95,6 +97,11 @@ def test_rows_are_a_list_or_the_members_of_an_object(document: Any, keys: dict[s
         ({"data": 5}, "5"),
         ({"data": True}, "true"),
         ({"message": "rate limit"}, "null; the source says: rate limit"),
+        ({"description": "rate limit"}, "null; the source says: rate limit"),
+        ({"error": "rate limit"}, "null; the source says: rate limit"),
+        ({"Error Message": "rate limit"}, "null; the source says: rate limit"),
+        ({"Information": "rate limit"}, "null; the source says: rate limit"),
+        ({"message": " ", "msg": 5, "Note": "rate limit"}, "null; the source says: rate limit"),
         ({"error": {"code": 1}, "msg": " try later "}, "null; the source says: try later"),
         ({"Note": "x" * 500}, f"null; the source says: {'x' * 120}"),
     ],
@@ -123,6 +130,8 @@ def test_a_single_document_may_still_hold_rows() -> None:
 def test_rows_that_cannot_be_read_are_said_in_words() -> None:
     """A function of the path that does not fit the document is no defect."""
     assert why({"a": 1}, rows="sort(a)").startswith("rows 'sort(a)': ")
+    got = "expected a list or an object at '@symbol', got 'btc'"
+    assert why({}, rows="@symbol", symbol="btc") == got
 
 
 def test_max_rows_bounds_a_document() -> None:
@@ -169,6 +178,7 @@ def test_rows_that_are_all_rejected_are_an_error_even_where_empty_is_allowed() -
         ("on", ["A", "C"]),
         ("!on", ["B"]),
         ("last > `1`", ["B", "C"]),
+        ("word", ["B"]),
         ("starts_with(symbol, 'A')", ["A"]),
         ("contains(['A', 'B'], symbol)", ["A", "B"]),
         ("$.open", ["A", "B", "C"]),
@@ -179,8 +189,8 @@ def test_where_leaves_out_rows(where: str, left: list[str]) -> None:
     document = {
         "open": True,
         "rows": [
-            {"symbol": "A", "last": 1, "on": True},
-            {"symbol": "B", "last": 2, "on": False},
+            {"symbol": "A", "last": 1, "on": True, "word": ""},
+            {"symbol": "B", "last": 2, "on": False, "word": "x"},
             {"symbol": "C", "last": 3, "on": 0},
         ],
     }
@@ -286,12 +296,14 @@ def test_a_symbol_may_be_as_long_as_its_limit() -> None:
     assert list(rows([{"symbol": "x" * SYMBOL_LIMIT, "last": 1}])) == ["x" * SYMBOL_LIMIT]
 
 
-@pytest.mark.parametrize("item", [5, "text", None, True])
-def test_what_is_no_object_has_no_symbol(item: Any) -> None:
+@pytest.mark.parametrize(
+    ("item", "got"), [(5, "5"), ("text", "'text'"), (None, "null"), (True, "true")]
+)
+def test_what_is_no_object_has_no_symbol(item: Any, got: str) -> None:
     """An entry between the rows that is none is rejected as what it is."""
     result = mapped([item, *QUOTES])
     assert len(result.rows) == 3
-    assert "expected an object, got" in str(result.rejections[0])
+    assert [str(r) for r in result.rejections] == [f"row '#1': expected an object, got {got}"]
 
 
 def test_a_member_that_is_no_row_is_rejected_by_its_name() -> None:
@@ -336,8 +348,9 @@ def test_nothing_is_required_where_last_is_not_mapped() -> None:
 
 def test_a_row_without_any_value_is_rejected() -> None:
     """Also where nothing is required: an empty row says nothing."""
-    result = mapped([{"symbol": "Z"}, *QUOTES], required=[])
-    assert [str(r) for r in result.rejections] == ["row 'Z': no value for last"]
+    fields = {"last": "last", "bid": "bid"}
+    result = mapped([{"symbol": "Z"}, *QUOTES], required=[], fields=fields)
+    assert [str(r) for r in result.rejections] == ["row 'Z': no value for last, bid"]
 
 
 def test_blanks_clear_what_was_there() -> None:
@@ -405,6 +418,63 @@ def test_missing_rows_are_removed_unless_records_are_news(
     assert mapper(cumulative=cumulative, missing=missing).removes_missing is removes
 
 
+def test_a_field_needs_a_path() -> None:
+    """The words say what may stand there."""
+    words = "expected a path or a mapping with `path`, got nothing"
+    with pytest.raises(ValidationError, match=rf"\n  {words} \["):
+        RowMapping.model_validate({"fields": {"last": None}})
+
+
+NAMED = ("rows", "key", "blanks", "duplicates", "missing", "required")
+
+
+@pytest.mark.parametrize(
+    ("url", "how", "said"),
+    [
+        (None, {}, ("@", "symbol", "clear", "reject", "remove", ["last"])),
+        ("http://h/", {}, ("@", "symbol", "clear", "reject", "remove", ["last"])),
+        (
+            "http://h/{symbol}",
+            {"single": True},
+            ("[@]", "@symbol", "clear", "reject", "remove", ["last"]),
+        ),
+        (None, {"cumulative": True}, ("@", "symbol", "keep", "merge", "keep", [])),
+    ],
+)
+def test_a_mapping_says_what_counts_where_it_says_nothing(
+    url: str | None, how: dict[str, bool], said: tuple[Any, ...]
+) -> None:
+    """The effective config has all of it, the kind of each field as well."""
+    keys: dict[str, Any] = {
+        "fields": {"last": "p", "own": "o", "day": {"path": "d", "format": "%d"}}
+    }
+    if url is None:
+        settings: RowMapping = RowMapping.model_validate(keys)
+    else:
+        poll = {"kind": "poll", "every": "1s", "url": url, **keys}
+        settings = PollFeed.model_validate(poll | ({"symbols": ["A"]} if "{" in url else {}))
+    full = settings.mapping(**how)
+    assert tuple(getattr(full, name) for name in NAMED) == said
+    kinds = {name: rule.kind for name, rule in full.fields.items()}
+    assert kinds == {"last": Kind.PRICE, "own": Kind.AUTO, "day": Kind.TIME}
+    assert full.fields["last"].path == "p"
+    given: dict[str, Any] = {
+        "rows": "r", "key": "k", "blanks": "keep", "duplicates": "merge", "missing": "keep",
+        "required": [],
+    }  # fmt: skip
+    assert (
+        RowMapping.model_validate({**keys, **given}).mapping(**how).model_dump(include=set(given))
+        == given
+    )
+
+
+def test_a_mapping_alone_reads_lists_of_all_rows() -> None:
+    """As a poll does."""
+    alone = Mapper(RowMapping.model_validate({"fields": {"last": "last"}}))
+    assert alone.map(QUOTES, before={}).rows.keys() == {"A", "B", "C"}
+    assert alone.removes_missing
+
+
 def test_news_keep_blanks_and_merge() -> None:
     """In a recording both are the default."""
     news = mapper(cumulative=True, fields={"last": "last", "bid": "bid"})
@@ -421,11 +491,13 @@ def test_news_keep_blanks_and_merge() -> None:
         ({"path": "x", "scale": 100}, -0.06, -6.0),
         ({"path": "x", "scale": 100}, "0.07", 7.0),
         ({"path": "x", "scale": 0.01}, 12345, 123.45),
+        ({"path": "x", "scale": 2}, 3, 6),
         ({"path": "x", "scale": 100}, "abc", "abc"),
         ({"path": "x", "map": {"in": "live"}}, "in", "live"),
         ({"path": "x", "map": {"in": "live"}}, " in ", "live"),
         ({"path": "x", "map": {"in": "live"}}, "post", "post"),
         ({"path": "x", "map": {"1": "live"}}, 1, "live"),
+        ({"path": "x", "map": {"": "pre"}}, " ", "pre"),
         ({"path": "x", "map": {"true": "live"}}, True, "live"),
         ({"path": "x", "map": {"a": "5"}, "kind": Kind.NUMBER}, "a", 5),
         ({"path": "x", "kind": Kind.TEXT}, 5, "5"),
@@ -440,6 +512,13 @@ def test_news_keep_blanks_and_merge() -> None:
 def test_a_field_s_rule_makes_its_value(rule: Any, raw: Any, value: Any) -> None:
     """Kind, scale, map and format each do what the config says."""
     assert row({"own": rule}, x=raw) == {"own": value}
+
+
+def test_a_map_is_for_words_that_are_there() -> None:
+    """No value is none, and a list is no word."""
+    fields = {"own": {"path": "x", "map": {"None": "live", "[]": "post"}}, "last": "y"}
+    assert row(fields, y=1) == {"last": 1}
+    assert row(fields, y=1, x=[]) == {"last": 1, "own": []}
 
 
 @pytest.mark.parametrize(
@@ -523,6 +602,62 @@ def test_paths_know_their_surroundings() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("[0]", 7), ("[2]", 9), ("[3]", None), ("[-1]", 9), ("[-3]", 7), ("[-4]", None)],
+)
+def test_an_index_counts_from_either_end(path: str, value: int | None) -> None:
+    """Beyond the ends there is no value."""
+    assert reader(path)(Place([7, 8, 9], None, None, None)) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("@", {"a": [{"b": 7}]}), ("a[0].b", 7), ("@.a[-1]", {"b": 7}), ("$[0].a", None), ("$[1]", 8)],
+)
+def test_names_and_indexes_are_read_without_the_library(
+    path: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly every path is one, in every row, and the library takes ten times as long."""
+
+    def slow(*_: object) -> None:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(ParsedResult, "search", slow)
+    assert reader(path)(Place({"a": [{"b": 7}]}, None, None, [{}, 8])) == value
+
+
+def test_a_function_inside_a_path_is_none_of_its_names() -> None:
+    """The whole path is the library's then."""
+    assert reader("a.length(@)")(Place({"a": [7, 8]}, None, None, None)) == 2
+
+
+def test_functions_are_of_the_document_where_the_path_begins_there() -> None:
+    """As names are."""
+    document = {"rates": {"A": 5, "B": 6}}
+    fields = {"last": "@", "own": "$.length(rates)"}
+    assert rows(document, rows="rates", key="@key", fields=fields)["A"] == {"last": 5, "own": 2}
+
+
+def test_a_check_may_ask_for_the_symbol_of_the_url() -> None:
+    """It is read as any other path."""
+    assert rows(QUOTES, check="@symbol", symbol="btc")
+    assert why(QUOTES, check="@symbol") == "check '@symbol' is not true"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("sort(a)", "'sort(a)': In function sort(), invalid type for value: x, "),
+        ("contains(a, b)", "'contains(a, b)': cannot be applied: "),
+        ("floor(to_number(c))", "': cannot be applied: cannot convert float infinity to integer"),
+    ],
+)
+def test_what_a_function_says_against_its_values_is_told(path: str, words: str) -> None:
+    """Whether it is the specification's own error or one of what carries it out."""
+    assert words in why([{"symbol": "A", "a": "x", "b": 5, "c": "1e400"}], fields={"own": path})
+
+
 def test_the_root_alone_is_the_document() -> None:
     """``$`` and ``$[0]`` are paths as well."""
     assert rows([{"symbol": "A", "last": 1}], rows="$", fields={"own": "$[0].last"}) == {
@@ -590,7 +725,82 @@ def test_words_stay_on_one_line(document: Any, keys: dict[str, Any]) -> None:
     assert "\n" not in why(document, **keys)
 
 
+# -- documents among others
+
+
+def stream(**keys: Any) -> Mapper:
+    """Return a mapper of a stream's messages, which say who they are by ``match``."""
+    feed = {"kind": "stream", "url": "ws://h/", "fields": {"last": "last"}}
+    return Mapper(StreamFeed.model_validate({**feed, **keys}))
+
+
+@pytest.mark.parametrize("match", ["type == 'trade'", "$.live", "starts_with(type, 't')"])
+def test_only_messages_that_match_have_rows(match: str) -> None:
+    """The path is read on the message; what it cannot be applied to is something else."""
+    messages = stream(match=match)
+    assert messages.matches({"type": "trade", "live": True})
+    assert not messages.matches({"type": "hello", "live": False})
+    assert not messages.matches({"type": 5})
+
+
+def test_a_message_is_read_as_any_document() -> None:
+    """It lists rows, where the config says nothing else."""
+    assert stream().map(QUOTES, before={}).rows.keys() == {"A", "B", "C"}
+
+
+def test_every_message_matches_where_nothing_is_said() -> None:
+    """Then all of them have rows."""
+    assert stream().matches({"type": "hello"})
+
+
+@pytest.mark.parametrize("match", [{}, {"match": "type == 'trade'"}])
+def test_a_message_that_fails_its_check_is_an_error(match: dict[str, str]) -> None:
+    """Whether it has rows or not."""
+    messages = stream(check="code == `0`", **match)
+    assert messages.matches({"type": "trade", "code": 0})
+    with pytest.raises(FeedError, match="the source says: key expired"):
+        messages.matches({"type": "error", "code": 7, "msg": "key expired"})
+
+
+def test_kept_blanks_are_filled_from_what_was_said_last() -> None:
+    """Of rows that a document does not have, too; the oldest are forgotten beyond max_rows."""
+    news = mapper(cumulative=True, max_rows=3)
+    before: dict[str, Row] = {"A": {"last": 1}, "B": {"last": 1}, "C": {"last": 1}}
+    new: dict[str, Row] = {"A": {"last": 2}}
+    assert list(news.remembered(before, new)) == ["B", "C", "A"]
+    assert news.remembered(before, new)["A"] == {"last": 2}
+    assert list(news.remembered(before, {"D": {"last": 2}})) == ["B", "C", "D"]
+    assert mapper().remembered(before, new) == new
+
+
 # -- counts
+
+
+def test_rows_are_counted_as_unnamed_where_not_even_their_symbol_is_known() -> None:
+    """Whoever removes missing rows must not take one of those for gone."""
+    document = [{"last": 1}, 5, {"symbol": "A"}, {"symbol": "B", "last": 1}, {"symbol": "B"}]
+    result = mapped(document)
+    assert (result.rejected, result.unnamed) == (4, 2)
+    assert result.refused == {"#1", "#2", "A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("document", "symbol", "name", "unnamed"),
+    [
+        ({"A": 5, "B": "x"}, None, "A", 0),
+        ([5, "x"], "btc", "btc", 1),
+        ([5, "x"], None, "#1", 1),
+    ],
+)
+def test_a_row_that_where_cannot_judge_has_the_name_of_its_place(
+    document: Any, symbol: str | None, name: str, unnamed: int
+) -> None:
+    """Its member's name, the symbol of the url, or its number."""
+    result = Mapped()
+    picky = mapper(where="starts_with(@, 'y')", key="@key", fields={"last": "@"})
+    picky.add(document, result, before={}, symbol=symbol)
+    assert [rejection.symbol for rejection in result.rejections] == [name]
+    assert result.unnamed == unnamed
 
 
 def test_rejections_are_all_counted_and_the_first_remembered() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from fastapi import HTTPException, Request
+from starlette.types import Message
 
 from tests.support import PATIENCE, Follower, Running, publish, serving, until
 from tests.test_people import CONFIG, asked
 from tests.test_viewer import OneFrameConnection, board, tick
 from tests.test_viewers import big, raw_viewer
+from ticker.admin import _asked
 from ticker.hub import Hub
 from ticker.notices import NOTICES_MAX, Notice, Notices, TooManyNotices
 from ticker.protocol import Subscribe
@@ -238,6 +241,21 @@ def test_what_is_no_notice_is_refused(
     response = asked(lasting, "POST", "/api/notices", body)
     assert response.status_code == status
     assert response.json()["detail"].startswith(words)
+
+
+async def test_a_request_that_breaks_off_is_no_defect() -> None:
+    """Nothing is posted, and the log has no traceback: connections may end at any time."""
+    parts: list[Message] = [
+        {"type": "http.request", "body": b'{"text": "Hel', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    with pytest.raises(HTTPException, match="the body breaks off") as caught:
+        await _asked(Request({"type": "http", "headers": []}, receive))
+    assert caught.value.status_code == 400
 
 
 def test_the_twenty_first_is_refused(server: Running) -> None:

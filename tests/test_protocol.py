@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.streams import StreamReader
 
 from ticker import protocol
-from ticker.frame import Frame
+from ticker.frame import UNTOLD, Frame
 from ticker.protocol import BadMessage, CloseCode, ErrorCode
 
 
@@ -35,6 +36,16 @@ def test_each_form_of_a_frame_is_made_once() -> None:
     assert frame.event is frame.event
 
 
+def test_what_is_of_a_board_knows_its_place() -> None:
+    """Viewers are told from it where they are."""
+    found = protocol.diff("b", epoch="e1", prev=1, seq=2, at=5, rows={})
+    assert (found.epoch, found.prev, found.seq) == ("e1", 1, 2)
+    whole = protocol.snapshot(
+        "b", epoch="e1", seq=2, at=5, title="B", layout="quotes", columns=[], rows={}, feeds={}
+    )
+    assert (whole.epoch, whole.prev, whole.seq) == ("e1", UNTOLD, 2)
+
+
 def test_an_event_carries_its_place() -> None:
     """The id resumes a board; messages without a place have none."""
     found = protocol.diff("b", epoch="e1", prev=1, seq=2, at=5, rows={})
@@ -44,10 +55,10 @@ def test_an_event_carries_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "message"),
+    ("say", "message"),
     [
         (
-            protocol.welcome("v1", 5, ["b"], "p"),
+            lambda: protocol.welcome("v1", 5, ["b"], "p"),
             {
                 "type": "welcome",
                 "protocol": 1,
@@ -58,7 +69,19 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
-            protocol.snapshot(
+            lambda: protocol.welcome("v1", 2.5, [], until=9),
+            {
+                "type": "welcome",
+                "protocol": 1,
+                "viewer": "v1",
+                "heartbeat": 2.5,
+                "boards": [],
+                "page": "",
+                "until": 9,
+            },
+        ),
+        (
+            lambda: protocol.snapshot(
                 "b",
                 epoch="e",
                 seq=3,
@@ -83,33 +106,61 @@ def test_an_event_carries_its_place() -> None:
             },
         ),
         (
-            protocol.diff("b", epoch="e", prev=3, seq=5, at=9, rows={"A": None}),
+            lambda: protocol.diff("b", epoch="e", prev=3, seq=5, at=9, rows={"A": None}),
             {"type": "diff", "board": "b", "prev": 3, "seq": 5, "at": 9, "rows": {"A": None}},
         ),
         (
-            protocol.status("b", {"f": {"quality": "stale"}}),
+            lambda: protocol.status("b", {"f": {"quality": "stale"}}),
             {"type": "status", "board": "b", "feeds": {"f": {"quality": "stale"}}},
         ),
-        (protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
+        (lambda: protocol.viewers("b", 3), {"type": "viewers", "board": "b", "viewers": 3}),
+        (lambda: protocol.boards(["a", "b"]), {"type": "boards", "boards": ["a", "b"]}),
         (
-            protocol.heartbeat(9, {"b": 5}),
+            lambda: protocol.heartbeat(9, {"b": 5}),
             {"type": "heartbeat", "at": 9, "seqs": {"b": 5}},
         ),
         (
-            protocol.error(ErrorCode.UNKNOWN_BOARD, "no"),
+            lambda: protocol.error(ErrorCode.UNKNOWN_BOARD, "no"),
             {"type": "error", "code": "unknown_board", "message": "no"},
         ),
         (
-            protocol.goodbye(CloseCode.DRAINING, (0, 30)),
+            lambda: protocol.error(ErrorCode.LIMIT, "no", "b"),
+            {"type": "error", "code": "limit", "message": "no", "board": "b"},
+        ),
+        (
+            lambda: protocol.notice("n1", "Hello", level="info", at=5, until=9, board=None),
+            {"type": "notice", "id": "n1", "text": "Hello", "level": "info", "at": 5, "until": 9},
+        ),
+        (
+            lambda: protocol.notice("n1", "Hello", level="info", at=5, until=9, board="b"),
+            {
+                "type": "notice",
+                "id": "n1",
+                "text": "Hello",
+                "level": "info",
+                "at": 5,
+                "until": 9,
+                "board": "b",
+            },
+        ),
+        (lambda: protocol.withdrawn("n1"), {"type": "notice", "id": "n1", "text": None}),
+        (
+            lambda: protocol.goodbye(CloseCode.DRAINING, (0, 30)),
             {"type": "goodbye", "code": 4000, "retry": [0, 30]},
         ),
-        (protocol.pong(9), {"type": "pong", "at": 9}),
+        (
+            lambda: protocol.goodbye(CloseCode.LIMIT, None),
+            {"type": "goodbye", "code": 4503, "retry": None},
+        ),
+        (lambda: protocol.token(9), {"type": "token", "until": 9}),
+        (lambda: protocol.token(None), {"type": "token", "until": None}),
+        (lambda: protocol.pong(9), {"type": "pong", "at": 9}),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
-def test_server_messages(frame: Frame, message: dict[str, object]) -> None:
+def test_server_messages(say: Callable[[], Frame], message: dict[str, object]) -> None:
     """Each message is exactly what docs/protocol.md shows."""
-    assert orjson.loads(frame.text) == message
+    assert orjson.loads(say().text) == message
 
 
 @pytest.mark.parametrize(
@@ -153,9 +204,24 @@ def test_viewer_messages(text: str, message: protocol.ViewerMessage) -> None:
 )
 def test_bad_viewer_messages(text: str, words: str, fatal: bool) -> None:
     """What is no JSON object ends the connection; everything else is only answered."""
-    with pytest.raises(BadMessage, match=re.escape(words)) as caught:
+    with pytest.raises(BadMessage, match=f"^{re.escape(words)}") as caught:
         protocol.parse(text)
     assert caught.value.fatal is fatal
+
+
+@pytest.mark.parametrize("query", [{"epoch": "e"}, {"seq": "7"}])
+def test_half_a_place_resumes_nothing(query: dict[str, str]) -> None:
+    """A seq means nothing without its epoch."""
+    assert protocol.parse_query(query, ["a"]) == [protocol.Subscribe(board="a")]
+
+
+def test_a_query_has_place_and_rate() -> None:
+    """The rate is for all of its boards."""
+    query = {"epoch": "e", "seq": "7", "rate": "2.5"}
+    assert protocol.parse_query(query, ["a"]) == [
+        protocol.Subscribe(board="a", epoch="e", seq=7, rate=2.5)
+    ]
+    assert [found.rate for found in protocol.parse_query(query, ["a", "b"])] == [2.5, 2.5]
 
 
 def test_a_query_resumes_only_one_board() -> None:
@@ -168,11 +234,31 @@ def test_a_query_resumes_only_one_board() -> None:
     ]
 
 
-@pytest.mark.parametrize("query", [{"epoch": "e", "seq": "x"}, {"rate": "fast"}, {"rate": "-1"}])
-def test_a_bad_query_is_told(query: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"epoch": "e", "seq": "x"}, "expected numbers as seq and rate"),
+        ({"rate": "fast"}, "expected numbers as seq and rate"),
+        ({"rate": "-1"}, "rate: Input should be greater than 0"),
+        ({"rate": "inf"}, "rate: "),
+        ({"rate": "nan"}, "rate: "),
+        ({"epoch": "e", "seq": "-1"}, "seq: "),
+        ({"epoch": "e" * 65, "seq": "1"}, "epoch: "),
+    ],
+)
+def test_a_bad_query_is_told(query: dict[str, str], words: str) -> None:
     """Numbers that are none are named, not guessed."""
-    with pytest.raises(BadMessage):
+    with pytest.raises(BadMessage, match=f"^{words}") as caught:
         protocol.parse_query(query, ["a"])
+    assert caught.value.fatal is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "there"), [(None, None), (0, 0), (1.5, 1500), (1e9 + 0.0006, 1_000_000_000_001)]
+)
+def test_times_on_the_wire_are_whole_milliseconds(seconds: float | None, there: int | None) -> None:
+    """No time stays none."""
+    assert protocol.ms(seconds) == there
 
 
 @pytest.mark.parametrize("code", list(CloseCode))

@@ -225,7 +225,7 @@ def applied(live: LiveBoard, seq: int) -> Any:
 
 
 TestReplicas = Replicas.TestCase
-TestReplicas.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestReplicas.settings = settings(max_examples=settings().max_examples, stateful_step_count=40)
 
 TEXT = st.text(max_size=5)
 TIMES = st.none() | st.integers(0, 2**50)

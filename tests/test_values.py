@@ -117,10 +117,33 @@ def test_what_is_no_number_is_said_in_words(raw: Any, got: str) -> None:
     assert refusal(values.number, raw) == f"expected a number, got {got}"
 
 
-@pytest.mark.parametrize("raw", ["1e400", "-1e400", "9" * 400, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("raw", [1, "1", "+3", "-1,234", "12%", 2**53, "9007199254740992"])
+def test_what_has_no_decimals_is_an_integer(raw: Any) -> None:
+    """Viewers see 3, not 3.0."""
+    assert type(values.number(raw)) is int
+
+
+@pytest.mark.parametrize(
+    "raw", ["1e400", "-1e400", "9" * 400, "9" * 5000, math.inf, -math.inf, math.nan]
+)
 def test_numbers_that_are_not_finite_are_refused(raw: Any) -> None:
     """No row has a number that JSON cannot carry."""
-    assert refusal(values.number, raw).startswith("expected a finite number, got ")
+    got = values.describe(raw)
+    assert refusal(values.number, raw) == f"expected a finite number, got {got}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (None, "null"),
+        ("x" * 40, f"'{'x' * 40}'"),
+        ("x" * 41, f"'{'x' * 40}…'"),
+        (10**60, "1" + "0" * 39),
+    ],
+)
+def test_what_came_is_told_in_at_most_forty_characters(raw: Any, words: str) -> None:
+    """A message has to be short, whatever a source sends."""
+    assert values.describe(raw) == words
 
 
 @pytest.mark.parametrize("raw", [2**53 + 1, "9007199254740993", 2**64 - 1])
@@ -242,19 +265,55 @@ def test_auto_refuses_what_is_no_cell(raw: Any, words: str) -> None:
     assert refusal(values.convert, raw, Kind.AUTO) == words
 
 
+DEEP = f"expected at most {values.DEPTH_LIMIT} levels of lists and objects"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        pytest.param(orjson.loads("[" * 300 + "]" * 300), DEEP, id="300 lists in each other"),
+        pytest.param([[[[[]]]]], DEEP, id="five lists in each other"),
+        pytest.param([{"a": {"b": {"c": {"d": 1}}}}], DEEP, id="deep objects"),
+        pytest.param([[{"a": [{}]}]], DEEP, id="lists and objects"),
+        pytest.param(
+            ["x" * 1001], "expected at most 1000 characters, got 1001", id="long text inside"
+        ),
+        pytest.param(
+            [{"x" * 1001: 1}], "expected at most 1000 characters, got 1001", id="a long name"
+        ),
+        pytest.param([[0] * 201], "expected at most 200 entries, got 201", id="a long list inside"),
+        pytest.param(
+            [dict.fromkeys(map(str, range(201)))],
+            "expected at most 200 members, got 201",
+            id="a large object",
+        ),
+        pytest.param([math.nan], "expected a finite number, got nan", id="not finite"),
+    ],
+)
+def test_a_list_in_a_cell_is_bounded_in_depth_and_size(raw: Any, words: str) -> None:
+    """What a cell must not be does not come in inside a list; nesting must not break encoding."""
+    assert refusal(values.convert, raw, Kind.AUTO) == words
+
+
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(orjson.loads("[" * 300 + "]" * 300), id="300 lists in each other"),
-        pytest.param(["x" * 100_000], id="long text"),
-        pytest.param([{"a": {"b": {"c": {"d": 1}}}}], id="deep objects"),
-        pytest.param([list(range(100_000))], id="a long list inside"),
-        pytest.param([math.nan], id="not finite"),
+        [0] * values.LIST_LIMIT,
+        [dict.fromkeys(map(str, range(values.LIST_LIMIT)))],
+        ["x" * values.TEXT_LIMIT],
+        [[[[1, None, True]]]],
+        [{"a": {"b": {"c": 1}}}],
+        [{"a": [{"b": "x"}]}],
     ],
 )
-def test_a_list_in_a_cell_is_bounded_in_depth_and_size(raw: Any) -> None:
-    """What a cell must not be does not come in inside a list; nesting must not break encoding."""
-    refusal(values.convert, raw, Kind.AUTO)
+def test_a_list_in_a_cell_may_be_as_large_as_its_limits(raw: Any) -> None:
+    """Up to there it comes in as it is."""
+    assert values.convert(raw, Kind.AUTO) == raw
+
+
+def test_text_may_be_as_long_as_its_limit() -> None:
+    """One character more is too many."""
+    assert values.text("x" * values.TEXT_LIMIT) == "x" * values.TEXT_LIMIT
 
 
 @given(documents, st.sampled_from(list(Kind)))
@@ -305,10 +364,12 @@ def test_times_become_epoch_milliseconds(raw: Any) -> None:
         ("2025-11-20", NOON - 43_200_000),
         (99_999_999_999, 99_999_999_999_000),
         (100_000_000_000, 100_000_000_000),
+        (99_999_999_999_999, 99_999_999_999_999),
+        (100_000_000_000_000, 100_000_000_000),
     ],
 )
 def test_small_unix_times_are_seconds(raw: Any, at: int) -> None:
-    """Below 1e11 a Unix time counts as seconds, from there on as milliseconds."""
+    """Below 1e11 a Unix time counts as seconds, then as milliseconds, from 1e14 on as µs."""
     assert values.time_ms(raw, UTC) == at
 
 
@@ -349,6 +410,11 @@ def test_a_layout_reads_any_other_time(raw: Any, layout: str, at: int) -> None:
     assert values.time_ms(raw, UTC, layout) == at
 
 
+def test_a_time_in_a_layout_is_of_the_zone_too() -> None:
+    """As any time that names none."""
+    assert values.time_ms("20/11/2025 07:00", NEW_YORK, "%d/%m/%Y %H:%M") == NOON
+
+
 @pytest.mark.parametrize(
     "raw", ["yesterday", "12:30", "2025-13-01", "Thu", True, [1], {"t": 1}, "1e9", ",", "0 0 0 0"]
 )
@@ -361,7 +427,9 @@ def test_what_is_no_time_is_said_in_words(raw: Any) -> None:
 @pytest.mark.parametrize("raw", [1e20, "99999999999999999999999", -1e30, math.inf, math.nan])
 def test_unix_times_out_of_all_bounds_are_refused(raw: Any) -> None:
     """No unit makes a moment of such a number."""
-    assert "expected a " in refusal(values.time_ms, raw, UTC)
+    finite = math.isfinite(float(raw))
+    expected = f"Unix time, got {float(raw):g}" if finite else f"finite number, got {raw}"
+    assert refusal(values.time_ms, raw, UTC) == f"expected a {expected}"
 
 
 def test_a_time_that_does_not_fit_its_layout_is_refused() -> None:

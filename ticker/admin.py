@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import ClientDisconnect
 
 from ticker.api import ADMIN, body, problems
 from ticker.bus import BusError
@@ -133,7 +134,7 @@ def _add_notices(routes: APIRouter, ticker: Ticker) -> None:
     @routes.post(
         "/api/notices",
         status_code=201,
-        responses=problems(409, 413, 422, 503),
+        responses=problems(400, 409, 413, 422, 503),
         openapi_extra=body(**{JSON: NoticeRequest.model_json_schema()}),
     )
     async def post(request: Request) -> Response:
@@ -183,10 +184,13 @@ async def _asked(request: Request) -> NoticeRequest:
     FastAPI would read bodies of any length, and before it asks who sends them.
     """
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise HTTPException(413, f"at most {BODY_MAX:,} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_MAX:
+                raise HTTPException(413, f"at most {BODY_MAX:,} bytes")
+    except ClientDisconnect:
+        raise HTTPException(400, "the body breaks off") from None
     try:
         return NoticeRequest.model_validate_json(body)
     except ValidationError as error:

@@ -175,7 +175,7 @@ def check(
     settings = loaded.settings
     counts = [(len(settings.feeds), "feed"), (len(settings.boards), "board")]
     words = ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
-    out.print(f"{file}: good: {words}")
+    out.print(f"{file}: good: {words}", markup=False)
     if diff is not None:
         changes = compare(configfile.load(diff).settings, settings)
         for line in changes.lines():

@@ -22,7 +22,8 @@ YEARS_KEPT = 8
 class Exchange:
     """One exchange by its code, such as XNYS (ISO 10383).
 
-    Raises ModuleNotFoundError without the library, LookupError for a code that it does not know.
+    Raises ModuleNotFoundError without the library, LookupError for a code that it does not know,
+    ValueError for one of which it cannot say anything.
     """
 
     def __init__(self, code: str) -> None:
@@ -31,7 +32,10 @@ class Exchange:
             raise LookupError(code)
         self._code = code
         self._year = lru_cache(YEARS_KEPT)(self._sessions)
-        self.zone: tzinfo = ZoneInfo(str(self._calendar(date(2024, 1, 1), date(2024, 3, 1)).tz))
+        try:
+            self.zone: tzinfo = ZoneInfo(str(self._calendar(date(2024, 1, 1), date(2024, 3, 1)).tz))
+        except Exception:  # noqa: BLE001 - rules of some calendars raise whatever they run into
+            raise ValueError(f"the library cannot say when {code} is open") from None
 
     def on(self, day: date) -> Iterable[Interval]:
         """Yield when the session of ``day`` is open.
@@ -49,7 +53,7 @@ class Exchange:
     def _sessions(self, year: int) -> dict[date, list[Interval]] | None:
         try:
             calendar = self._calendar(date(year, 1, 1), date(year, 12, 31))
-        except ValueError:  # such as lunar holidays of later years
+        except Exception:  # noqa: BLE001 - such as lunar holidays of later years; see above
             return None
         return {
             day.date(): list(zip(moments[::2], moments[1::2], strict=True))

@@ -57,7 +57,8 @@ class Series:
         if value != value and (not values or values[-1] != values[-1]):
             return  # a gap begins where something was known
         bucket = at // self._step
-        for place in (-1, -2):  # the latest value and the latest gap of the bucket, in any order
+        # the latest value and the latest gap of the bucket, in any order: one of them is replaced
+        for place in (-1, -2):  # pragma: no branch - so both places are never passed
             if len(times) < -place or times[place] // self._step != bucket:
                 break
             if (values[place] == values[place]) is (value == value):

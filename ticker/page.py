@@ -26,7 +26,7 @@ from ticker.bundle import join
 
 try:
     from minify import string as minified
-except ImportError:  # there is none for Apple's processors: files are larger then
+except ImportError:  # pragma: no cover - none for Apple's processors: files are larger then
 
     def minified(_: str, text: str) -> str:
         """Return the text as it is."""

@@ -282,12 +282,7 @@ def parse_query(query: Mapping[str, str], boards: Sequence[str]) -> list[Subscri
 
 
 def _words(error_: ValidationError) -> str:
-    first = error_.errors(include_url=False)[0]
+    first = error_.errors()[0]
     if first["type"].startswith("union_tag"):
         return "expected type subscribe, unsubscribe, pause, resume, ping or token"
-    place = first["loc"][1:] if first["loc"][0] in _TYPES else first["loc"]
-    where = ".".join(map(str, place))
-    return f"{where}: {first['msg']}"
-
-
-_TYPES = {"subscribe", "unsubscribe", "pause", "resume", "ping", "token"}
+    return f"{first['loc'][-1]}: {first['msg']}"

@@ -34,7 +34,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
-_INTEGER = re.compile(r"[-+]?\d+")
+_INTEGER = re.compile(r"[-+]?\d{1,100}")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -81,7 +81,10 @@ def _integer(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     text = _plain(value)
-    if text is not None and _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
+    if text is not None and _NUMBER.fullmatch(text):
+        number = float(text)
+        if not math.isfinite(number):
+            raise expected("a finite number", value)
         return number
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)

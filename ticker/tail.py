@@ -42,10 +42,8 @@ async def follow(
             ) as socket:
                 async for text in socket:
                     attempts = 0
-                    message = orjson.loads(text)
-                    _remember(place, message)
-                    if message["type"] == "error":
-                        raise TickerError(f"{message['code']}: {message['message']}")
+                    if wrong := _understand(text, place, where):
+                        raise TickerError(wrong)
                     out.print(Text(text if isinstance(text, str) else text.decode()))
                     seen += 1
                     if seen == count:
@@ -69,17 +67,27 @@ FINAL_CODES = int(protocol.CloseCode.BAD_MESSAGE)
 SUBPROTOCOL: Any = protocol.SUBPROTOCOL
 
 
-def _remember(place: dict[str, Any], message: dict[str, Any]) -> None:
-    if message["type"] == "snapshot":
-        place["epoch"] = message["epoch"]
-    if message["type"] in {"snapshot", "diff"}:
-        place["seq"] = message["seq"]
+def _understand(text: str | bytes, place: dict[str, Any], where: str) -> str | None:
+    """Remember the place that a message leads to; return what is wrong with it or with us."""
+    try:
+        message = orjson.loads(text)
+        if message["type"] == "snapshot":
+            place["epoch"] = message["epoch"]
+        if message["type"] in {"snapshot", "diff"}:
+            place["seq"] = message["seq"]
+        return f"{message['code']}: {message['message']}" if message["type"] == "error" else None
+    except (ValueError, LookupError, TypeError):
+        return f"{where} does not answer like a ticker server"
 
 
 def base(url: str) -> str:
     """Return the address of a server, without a path. Raises TickerError for another text."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        named = bool(parts.hostname) and parts.port != 0  # one out of range raises
+    except ValueError:
+        named = False
+    if not named or parts.scheme not in {"http", "https", "ws", "wss"}:
         raise TickerError(f"expected an address such as http://127.0.0.1:8000, got '{url}'")
     secure = parts.scheme in {"https", "wss"}
     return f"{'https' if secure else 'http'}://{parts.netloc}"

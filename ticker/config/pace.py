@@ -189,6 +189,8 @@ def _exchange(value: str) -> str:
         raise rule("needs the library: pip install 'ticker[calendars]'") from None
     except LookupError:
         raise expected("an exchange by its code, such as XNYS", value) from None
+    except ValueError as error:
+        raise rule(str(error)) from None
     return value
 
 

@@ -213,8 +213,7 @@ class Mapper:
             raise ValueError(f"no value for {', '.join(self._settings.fields)}")
         for name in self._required:
             if name not in row:
-                path = self._settings.fields[name].path if name in self._settings.fields else name
-                raise ValueError(f"{name}: no value at '{path}'")
+                raise ValueError(f"{name}: no value at '{self._settings.fields[name].path}'")
 
 
 def reader(path: str) -> Reader:

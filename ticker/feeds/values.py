@@ -106,7 +106,7 @@ def describe(raw: Any) -> str:
         return f"a list of {len(raw)}"
     shown = str(raw)
     if not isinstance(raw, str):
-        return shown.lower() if isinstance(raw, bool) else shown[:40]
+        return shown[:40].lower()
     return f"'{shown[:40]}…'" if len(shown) > 40 else f"'{shown}'"
 
 
