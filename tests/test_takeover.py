@@ -484,6 +484,19 @@ def flat(bus: MemoryBus) -> set[str]:
     return {key for table, kept in bus._tables.items() if table.endswith(":b") for key in kept}
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"7", b"null", b"[]", b'{"at": "now"}', b'{"f": 1}']
+)
+async def test_what_is_kept_and_cannot_be_read_keeps_nobody_from_taking_over(
+    members: Members, data: bytes
+) -> None:
+    """It is as if it were not there."""
+    for table in (keep.FEEDS, keep.ASKED, *keep.tables("b")):
+        await members.bus.put(table, {"f": data, "A": data, keep.WHOLE: data})
+    async with members.start(QUOTES) as only:
+        await come(lambda: leads(only) and len(rows(only)) == 26)
+
+
 async def test_of_boards_that_are_no_more_nothing_is_kept(members: Members) -> None:
     """Whoever kept it: here one that ended before the config had another board."""
     async with members.start(TWO) as before:

@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
 import orjson
 
-from ticker.board import Claims
+from ticker.board import Claim, Claims
 from ticker.bus import BusError
 from ticker.entry import Entry
+from ticker.fields import is_number
 from ticker.live import LiveBoard
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ WHOLE = ""
 """Under this key, which no row has, the table of claims has whose they are."""
 
 Values = dict[str, bytes | None]
+
+T = TypeVar("T")
 
 
 class Tables(Protocol):
@@ -114,18 +117,40 @@ async def past(bus: Tables, board: str) -> dict[str, bytes]:
 
 async def load(bus: Tables, boards: Iterable[str]) -> Kept:
     """Return what is kept of all feeds, and of ``boards``. Raises BusError."""
-    feeds = await _get(bus, FEEDS)
-    asked = {name: Asked(**told) for name, told in (await _get(bus, ASKED)).items()}
+    feeds = await _get(bus, FEEDS, dict)
+    asked = await _get(bus, ASKED, _asked)
     claims = {}
     for board in boards:
-        found = await _get(bus, _claims(board))
-        if WHOLE in found:
-            claims[board] = Claims(found.pop(WHOLE), found)
+        table = await bus.get(_claims(board))
+        found = await _get(bus, _claims(board), _claim)
+        whole = _read(table.get(WHOLE, b""), list)
+        if whole is not None and len(found) == len(table) - 1:  # else nothing of it counts
+            claims[board] = Claims(whole, found)
     return Kept(feeds, asked, claims)
 
 
-async def _get(bus: Tables, table: str) -> dict[str, Any]:
-    return {key: orjson.loads(data) for key, data in (await bus.get(table)).items()}
+async def _get(bus: Tables, table: str, kind: Callable[[Any], T]) -> dict[str, T]:
+    """Return the values of a table; what is none of ours is as if it were not there."""
+    read = {key: _read(data, kind) for key, data in (await bus.get(table)).items() if key != WHOLE}
+    return {key: value for key, value in read.items() if value is not None}
+
+
+def _read(data: bytes, kind: Callable[[Any], T]) -> T | None:
+    try:
+        return kind(orjson.loads(data))
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _asked(told: Any) -> Asked:
+    asked = Asked(**told)
+    if not all(is_number(n) for n in (asked.at or 0, asked.wait, asked.every or 0)):
+        raise ValueError("expected numbers")
+    return asked
+
+
+def _claim(told: Any) -> Claim:
+    return {str(feed): dict(step) for feed, step in told.items()}
 
 
 @dataclass(slots=True)
