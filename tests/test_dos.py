@@ -111,7 +111,7 @@ def test_an_address_that_asks_for_much_does_not_hold_up_another(server: Running)
     host, port = server.url.removeprefix("http://").split(":")
     server.call(lambda: None)
     with ExitStack() as stack:
-        links = [stack.enter_context(linked(server, GET * 80)) for _ in range(50)]
+        links = [stack.enter_context(linked(server, GET * 400)) for _ in range(50)]
         with socket.create_connection(
             (host, int(port)), timeout=PATIENCE, source_address=("127.0.0.9", 0)
         ) as other:
@@ -127,7 +127,8 @@ def test_fragments_of_nothing_take_no_memory(server: Running) -> None:
     """They may be as many as there are (RFC 6455, 5.4)."""
     with RawViewer(server) as viewer:
         viewer.send(frame(0x01, PING[:4]), frame(0x00, b"") * 5_000)
-        (protocol,) = (v.connection._protocol for v in server.ticker.hub.viewers)  # type: ignore[attr-defined]
+        (joined,) = until(lambda: list(server.ticker.hub.viewers))
+        protocol = joined.connection._protocol  # type: ignore[attr-defined]
         viewer.send(frame(0x89, b"all read"))
         while viewer.read()[1] != b"all read":
             pass

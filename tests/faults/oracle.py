@@ -16,6 +16,7 @@ last answer in it (``If-None-Match``); until then both are possible.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import time
@@ -36,6 +37,7 @@ SLACK = 1.5
 """Seconds in which old age must show: feeds are judged twice a second."""
 
 WRONG_KEPT = 40
+PAST_KEPT = 24
 STEPS_KEPT = 4_000
 ANSWERS_KEPT = 40
 FRONTIER_KEPT = 400
@@ -102,6 +104,8 @@ class _Truth:
         self.count = 0
         start = Node(0, None, {}, fresh=True)
         self.frontier = [start]
+        self.past: deque[Node] = deque([start], maxlen=PAST_KEPT)
+        """What was possible lately: a process that was killed may have kept no more."""
         self.where: dict[bytes, list[int]] = {}
         self.note(start)
         self.good: dict[str, float] = {}
@@ -206,11 +210,19 @@ class Oracle:
         Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP]).sent()
 
     def begun(self) -> None:
-        """Hear that another process serves from now on, which may know nothing."""
+        """Hear that another process serves from now on, which may know nothing.
+
+        Or what the one before had kept: a little less, perhaps, than that had shown.
+        """
         for truth in self._truths.values():
             truth.count += 1
-            self._extend(truth, [Node(truth.count, None, {}, fresh=True)])
-        self.forgot()
+            nodes = [Node(truth.count, None, {}, fresh=True)]
+            for node in [*truth.past, *truth.frontier]:
+                nodes.append(Node(truth.count, node.etag, node.rows, node.doubts))
+                nodes += [
+                    Node(truth.count, tag, node.rows, fresh=True) for tag in (node.etag, None)
+                ]
+            self._extend(truth, nodes)
 
     def forgot(self, feed: str | None = None) -> None:
         """Hear that a feed, or all of them, may begin anew, and show what they showed."""
@@ -222,6 +234,7 @@ class Oracle:
 
     def _extend(self, truth: _Truth, nodes: list[Node]) -> None:
         known = {(n.etag, fingerprint(n.rows), repr(n.doubts), n.fresh) for n in truth.frontier}
+        truth.past.extend(nodes[-PAST_KEPT:])
         for node in nodes:
             name = (node.etag, fingerprint(node.rows), repr(node.doubts), node.fresh)
             if name not in known or not truth.where[name[1]]:

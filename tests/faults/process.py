@@ -98,7 +98,7 @@ async def busy(world: World, rng: random.Random, seconds: float) -> None:
 async def restart(world: World, pause: float) -> None:
     """Start the server again, as whoever looks after it does, and wait until viewers may come.
 
-    It knows nothing of what was: what has a store begins with what that kept.
+    It begins with what the store kept.
     """
     await asyncio.sleep(pause)
     world.oracle.begun()

@@ -92,6 +92,9 @@ ALWAYS = (
     r"\d+ viewers \(max_viewers\)",
     r".* open files are allowed",
     r"draining \d+ viewers",
+    r"store: boards are kept in ",
+    r"store: board '\w+' has \d+ rows",
+    r"store: board '\w+' begins a new epoch, \w+: seq \d+ was shown, \d+ was kept",
     # a machine with other work to do
     r"feed '\w+' failed: no answer within ",
     r"feed '\w+' is (stale|down): (no answer|nothing read|HTTP|.*)",
