@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,6 +27,10 @@ from ticker.transport import FrameProtocol
 from ticker.turns import Turns
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 HISTORY = b"GET /api/boards/b/history HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -271,3 +276,23 @@ def test_a_server_at_rest_owes_nobody_a_turn(server: Running) -> None:
     """Nothing is left of what was asked for."""
     assert isinstance(server.ticker.turns, Turns)
     until(lambda: not server.call(lambda: len(server.ticker.turns)))
+
+
+def test_who_come_all_at_once_are_all_heard(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart: none is taken for one that says nothing, and none is left unread."""
+    monkeypatch.setattr(heads, "MOST_IDLE", 20)
+    with ExitStack() as stack:
+        all_there = threading.Event()
+        server.loop.call_soon_threadsafe(all_there.wait, PATIENCE)
+        viewers = [stack.enter_context(linked(server, UPGRADE)) for _ in range(100)]
+        all_there.set()
+        for viewer in viewers:
+            assert viewer.recv(65_536).startswith(b"HTTP/1.1 101 ")
+            viewer.sendall(frame(0x81, b'{"type":"subscribe","board":"b"}'))
+        for viewer in viewers:
+            seen = b""
+            while b'"type":"snapshot"' not in seen:
+                assert (more := viewer.recv(65_536)), "ended"
+                seen += more

@@ -32,6 +32,7 @@ HEAD_SECONDS = 10.0
 WEBSOCKET_VERSION = b"13"
 UPGRADE = b"upgrade: websocket\r\nsec-websocket-version: " + WEBSOCKET_VERSION + b"\r\n"
 """What is said with 426 (RFC 9110, 15.5.22; RFC 6455, 4.4)."""
+
 PIECE_BYTES = 2_048
 """What is parsed at once: a hundred of the shortest requests, or 0.2 ms of headers."""
 
@@ -40,7 +41,7 @@ UPGRADE_SECONDS = 0.0004
 
 MOST_IDLE = 1_000
 """Connections for which nothing is being done: that have not sent a head, wait for their turn, or
-have not read their answer."""
+have not read their answer. Of more, those go that were so for longer than `IDLE_SECONDS`."""
 
 IDLE_SECONDS = 1.0
 """How long each of them may at least be so, however many there are."""
@@ -64,9 +65,11 @@ class Strangers:
         """Take note that nothing is being done for ``stranger`` from ``now`` on."""
         self._idle.pop(stranger, None)
         self._idle[stranger] = now
-        if len(self._idle) > MOST_IDLE:
+        while len(self._idle) > MOST_IDLE:
             longest, since = next(iter(self._idle.items()))
-            self._end(longest if now - since > IDLE_SECONDS else stranger)
+            if now - since <= IDLE_SECONDS:
+                return  # many came at once, as after a restart: they are about to speak
+            self._end(longest)
 
     def remove(self, stranger: HeadProtocol) -> None:
         """Take note that ``stranger`` is served, or gone."""
@@ -245,6 +248,7 @@ class HeadProtocol(HttpToolsProtocol):
             self.url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
         self._turns.charge(UPGRADE_SECONDS)
         self._strangers.remove(self)
+        self.flow.resume_reading()  # it may have been held until this one's turn
         super().handle_websocket_upgrade()
         self._let_go()
 

@@ -104,7 +104,7 @@ class _Truth:
         self.count = 0
         start = Node(0, None, {}, fresh=True)
         self.frontier = [start]
-        self.past: deque[Node] = deque([start], maxlen=PAST_KEPT)
+        self.past: deque[Node] = deque(maxlen=PAST_KEPT)
         """What was possible lately: a process that was killed may have kept no more."""
         self.where: dict[bytes, list[int]] = {}
         self.note(start)
@@ -194,6 +194,7 @@ class Oracle:
         """
         truth = self._truths[feed]
         truth.count += 1
+        truth.past.extend(truth.frontier[-PAST_KEPT:])
         for symbol, row in rows.items():
             if "last" in row:
                 truth.prices.setdefault(symbol, set()).add(row["last"])
@@ -205,6 +206,7 @@ class Oracle:
         """Hear that the source says the same ``rows`` as before, in so many words."""
         truth = self._truths[feed]
         truth.count += 1
+        truth.past.extend(truth.frontier[-PAST_KEPT:])
         steps = [self._confirm(truth, node) for node in truth.frontier if node.doubts]
         self._extend(truth, steps)
         Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP]).sent()
@@ -217,7 +219,7 @@ class Oracle:
         for truth in self._truths.values():
             truth.count += 1
             nodes = [Node(truth.count, None, {}, fresh=True)]
-            for node in [*truth.past, *truth.frontier]:
+            for node in [*truth.past, *truth.frontier[-PAST_KEPT:]]:
                 nodes.append(Node(truth.count, node.etag, node.rows, node.doubts))
                 nodes += [
                     Node(truth.count, tag, node.rows, fresh=True) for tag in (node.etag, None)
@@ -234,7 +236,6 @@ class Oracle:
 
     def _extend(self, truth: _Truth, nodes: list[Node]) -> None:
         known = {(n.etag, fingerprint(n.rows), repr(n.doubts), n.fresh) for n in truth.frontier}
-        truth.past.extend(nodes[-PAST_KEPT:])
         for node in nodes:
             name = (node.etag, fingerprint(node.rows), repr(node.doubts), node.fresh)
             if name not in known or not truth.where[name[1]]:

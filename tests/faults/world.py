@@ -94,7 +94,8 @@ ALWAYS = (
     r"draining \d+ viewers",
     r"store: boards are kept in ",
     r"store: board '\w+' has \d+ rows",
-    r"store: board '\w+' begins a new epoch, \w+: seq \d+ was shown, \d+ was kept",
+    r"store: board '\w+' begins a new epoch, \w+: "
+    r"(seq \d+ was shown, \d+ was kept|another epoch was shown|it is not known what was shown)",
     # a machine with other work to do
     r"feed '\w+' failed: no answer within ",
     r"feed '\w+' is (stale|down): (no answer|nothing read|HTTP|.*)",
