@@ -99,24 +99,30 @@ def answers(live: LiveBoard, seqs: list[int]) -> dict[str, Any]:
     return found
 
 
+def seen(what: str, live: LiveBoard) -> dict[str, Any]:
+    """Return what viewers see of a board; at the start also what those are told who come back."""
+    place = {"what": what, "board": live.name, "epoch": live.epoch, "seq": live.seq}
+    told: dict[str, Any] = {**place, "rows": dict(live.board.snapshot().rows), "time": time()}
+    if what == "start":
+        told["since"] = answers(live, list(range(max(0, live.seq - 600), live.seq + 3)))
+    return told
+
+
 async def _show(path: Path, told: Path, seed: int, seconds: float) -> None:
     running = Boards(path, seed)
     with told.open("ab", buffering=0) as file:
 
-        def tell(what: str, live: LiveBoard, **more: Any) -> None:
-            rows = dict(live.board.snapshot().rows)
-            said = {"what": what, "board": live.name, "epoch": live.epoch, "seq": live.seq}
-            file.write(orjson.dumps({**said, "rows": rows, "time": time(), **more}) + b"\n")
+        def tell(what: str, live: LiveBoard) -> None:
+            file.write(orjson.dumps(seen(what, live)) + b"\n")
 
         await running.load()
         for live in running.boards.values():
-            seqs = list(range(max(0, live.seq - 600), live.seq + 3))
-            tell("start", live, since=answers(live, seqs))
+            tell("start", live)
         running.store.start()
         telling = asyncio.create_task(_tell_written(running, file.write))
         while not telling.done():
-            if (live := await running.step()) is not None:
-                tell("shown", live)
+            if (changed := await running.step()) is not None:
+                tell("shown", changed)
             await asyncio.sleep(running.dice.random() * seconds)
 
 
@@ -188,10 +194,14 @@ class Witness:
         """Judge how the process started, then remember what it showed."""
         lines = self.told.read_bytes().split(b"\n")[:-1]  # the last may be half a line
         for told in map(orjson.loads, lines):
-            if told["what"] == "start":
-                self._judge_start(told)
-            if told["what"] != "written":
-                self._remember(told)
+            self.hear(told)
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """Judge what was seen, and remember it."""
+        if told["what"] == "start":
+            self._judge_start(told)
+        if told["what"] != "written":
+            self._remember(told)
 
     def _remember(self, told: dict[str, Any]) -> None:
         place = told["board"], told["epoch"], told["seq"]

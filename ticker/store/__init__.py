@@ -450,7 +450,7 @@ class Store:
                     await self._write_rest()
                 await self._worker.do(self._end)
         except (TimeoutError, Unusable) as error:
-            log.warning("store: %s: %s", self.path, error or "it takes too long to end")
+            log.warning("store: %s: %s", self.path, str(error) or "it takes too long to end")
         except Exception:  # a defect here must not keep the process from ending well
             log.exception("store: not everything was kept")
         self._worker.end()

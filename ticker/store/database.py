@@ -107,24 +107,18 @@ class Database:
     def _prepare(self) -> None:
         ask = self._connection.execute
         ask("PRAGMA locking_mode = EXCLUSIVE")
+        ask("PRAGMA trusted_schema = OFF")
+        ask("PRAGMA cell_size_check = ON")
+        _is_new(self._connection)  # before anything is written to what may not be ours
         ask("PRAGMA journal_mode = WAL")
         ask("PRAGMA synchronous = NORMAL")
         ask("PRAGMA journal_size_limit = 16777216")
-        ask("PRAGMA trusted_schema = OFF")
-        ask("PRAGMA cell_size_check = ON")
         ask("BEGIN IMMEDIATE")  # whoever else has it keeps it
-        (application,) = ask("PRAGMA application_id").fetchone()
-        (layout,) = ask("PRAGMA user_version").fetchone()
-        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
-        if not application and not layout and not tables:
+        if _is_new(self._connection):
             ask(f"PRAGMA application_id = {APPLICATION}")
             ask(f"PRAGMA user_version = {LAYOUT}")
             for table in TABLES:
                 ask(table)
-        elif application != APPLICATION:
-            raise Bad("it is the database of another program")
-        elif layout != LAYOUT:
-            raise Bad(f"it was written by layout {layout}, this is {LAYOUT}")
         ask("COMMIT")
 
     def read(self) -> Contents:
@@ -163,18 +157,33 @@ def peek(path: Path) -> Contents:
 
     Nothing where nobody can tell.
     """
+    if not path.is_file():
+        return Contents()
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error:
         return Contents()
     try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (layout,) = connection.execute("PRAGMA user_version").fetchone()
-        return _read(connection) if (application, layout) == (APPLICATION, LAYOUT) else Contents()
-    except sqlite3.Error:
+        return Contents() if _is_new(connection) else _read(connection)
+    except (sqlite3.Error, Bad):
         return Contents()
     finally:
         connection.close()
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Return whether there is nothing in a file yet. Raises Bad when it is not one of ours."""
+    ask = connection.execute
+    (application,) = ask("PRAGMA application_id").fetchone()
+    (layout,) = ask("PRAGMA user_version").fetchone()
+    (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
+    if not application and not layout and not tables:
+        return True
+    if application != APPLICATION:
+        raise Bad("it is the database of another program")
+    if layout != LAYOUT:
+        raise Bad(f"it was written by layout {layout}, this is {LAYOUT}")
+    return False
 
 
 def _read(connection: sqlite3.Connection) -> Contents:
