@@ -284,7 +284,9 @@ class Store:
         if self.why is not None:
             return  # everything is kept anew when that is over
         self._values += database.kept(values, table)
-        self._values_size += sum(len(value) for value in values.values() if value)
+        size = sum(len(value) for value in values.values() if value)
+        self._values_size += size
+        self.written_bytes += size
         if self._values_size > VALUES_BYTES:
             if self._closing.is_set():  # there will be no other time
                 await self._write_rest()
