@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-workers screenshots clean
+.PHONY: run test test-all demo-ops faults check format bench bench-bus bench-web bench-store bench-workers screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -53,6 +53,10 @@ bench: $(VENV)/.dev
 bench-bus: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m benches.bus --write
 	$(BIN)/python -m benches.model --write
+
+# the store: restarts after kill -9, what is lost, what it costs
+bench-store: $(VENV)/.dev
+	$(BIN)/python -m benches.store
 
 # one worker against two; needs redis-server
 bench-workers: $(VENV)/.dev
