@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 BENCH_TOOLS := ws@8.23.0 axe-core@4.14.1 lighthouse@12.8.2
 INSTALLED := pyproject.toml constraints.txt hatch_build.py web/package.json web/package-lock.json
 
-.PHONY: run test test-all demo-ops faults faults-cluster fuzz conformance dos audit coverage mutants check format bench bench-bus bench-workers bench-web soak screenshots clean
+.PHONY: run test test-all demo-ops faults faults-cluster fuzz conformance dos audit coverage mutants check format bench bench-bus bench-store bench-workers bench-web soak screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/ticker serve --config config.yaml
@@ -93,6 +93,10 @@ bench: $(VENV)/.dev
 bench-bus: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m benches.bus --write
 	$(BIN)/python -m benches.model --write
+
+# the store: restarts after kill -9, what is lost, what it costs
+bench-store: $(VENV)/.dev
+	$(BIN)/python -m benches.store
 
 # one worker against two; needs redis-server
 bench-workers: $(VENV)/.dev

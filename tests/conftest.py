@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+
 from hypothesis import HealthCheck, Phase, settings
 
 # how long an example takes depends on what else the machine does
@@ -19,3 +24,8 @@ settings.register_profile(
     report_multiple_bugs=False,
 )
 settings.load_profile("ticker")
+
+# what processes that are killed leave in shared memory goes with the tests
+_runtime = tempfile.mkdtemp(prefix="ticker-tests-")
+os.environ["RUNTIME_DIRECTORY"] = _runtime
+atexit.register(shutil.rmtree, _runtime, ignore_errors=True)

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from tests.support import PATIENCE, Handler, Source, quiet_server, serving, source, until
 from tests.test_cli import free_port
-from tests.test_metrics import SHARED
+from tests.test_metrics import KEPT, SHARED
 from tests.tools import DEPLOY, ROOT, UNPACKED, background, changed, run, tool
 from ticker.bus.memory import MemoryBus
 
@@ -79,6 +79,8 @@ GAUGES: dict[str, dict[str, float]] = {
     "ticker_config_last_reload_successful": {"": 0},
     "ticker_config_last_reload_success_timestamp_seconds": {"": 1_700_000_000},
     "ticker_draining": {"": 1},
+    "ticker_store_up": {"": 0},
+    "ticker_store_written_timestamp_seconds": {"": 1_700_000_000},
     "ticker_bus_up": {"": 0},
     "ticker_bus_members": {"": 2},
     "ticker_bus_config_differs": {"": 1},
@@ -108,6 +110,8 @@ COUNTERS: dict[str, list[str]] = {
     "ticker_sent_bytes_total": ['form="plain"', 'form="compressed"'],
     "ticker_uncompressed_bytes_total": [""],
     "ticker_config_reloads_total": ['outcome="ok"'],
+    "ticker_store_failures_total": [""],
+    "ticker_store_written_bytes_total": [""],
     "ticker_bus_terms_total": [""],
     "ticker_bus_entries_total": ['way="published"', 'way="read"'],
     "ticker_bus_bytes_total": ['way="published"', 'way="read"'],
@@ -252,12 +256,18 @@ def test_every_metric_is_on_the_dashboard() -> None:
     assert ruled <= known
 
 
-def test_the_server_says_what_the_dashboard_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_says_what_the_dashboard_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Every metric by its name; those of the process where the system has them."""
     monkeypatch.setattr("ticker.runtime.connect", lambda _: MemoryBus())
-    with serving(SHARED) as server:
-        answer = server.get("/metrics")
-    families = set(re.findall(r"^# TYPE (\w+)", answer.text, re.MULTILINE))
+    alone = tmp_path / "config.yaml"
+    alone.write_text(KEPT)
+    families = set()
+    for config in SHARED, alone:
+        with serving(config) as server:
+            told = server.get("/metrics").text
+        families |= set(re.findall(r"^# TYPE (\w+)", told, re.MULTILINE))
     asked = {*GAUGES, *COUNTERS, *VARYING, *HISTOGRAMS}
     missing = {n for n in asked if n not in families and n.removesuffix("_total") not in families}
     assert not missing
@@ -391,13 +401,15 @@ def test_the_compose_file_is_one() -> None:
 
 
 def test_the_container_can_change_nothing() -> None:
-    """Neither itself nor its config; only a proxy on the same machine reaches it."""
+    """Neither itself nor its config, but what it keeps; only a proxy on the machine reaches it."""
     service = read("docker-compose.yaml")["services"]["ticker"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["ports"] == ["127.0.0.1:8000:8000"]
-    assert [(v["target"], v["read_only"]) for v in service["volumes"]] == [("/etc/ticker", True)]
+    volumes = [(v["target"], v.get("read_only", False)) for v in service["volumes"]]
+    assert volumes == [("/etc/ticker", True), ("/var/lib/ticker", False)]
+    assert "STATE_DIRECTORY=/var/lib/ticker" in (DEPLOY / "Dockerfile").read_text()
     build = service["build"]
     assert (DEPLOY / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).is_file()

@@ -294,5 +294,6 @@ def test_who_come_all_at_once_are_all_heard(
         for viewer in viewers:
             seen = b""
             while b'"type":"snapshot"' not in seen:
-                assert (more := viewer.recv(65_536)), "ended"
+                more = viewer.recv(65_536)
+                assert more, "ended"
                 seen += more

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import time
 
@@ -259,6 +260,38 @@ LABELS = {
 }
 
 
+# -- the store
+
+
+KEPT = """
+feeds: {f: {kind: simulate, every: 24h, symbols: {A: 1}}}
+boards: {b: {feeds: [f], flush: 10ms}}
+"""
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[Running]:
+    """Run a server that keeps its boards in a file."""
+    path = folder / "config.yaml"
+    path.write_text(KEPT)
+    with serving(path) as server:
+        yield server
+
+
+def test_a_server_tells_of_its_store(tmp_path: Path) -> None:
+    """Whether it is well, and what was written; one without has nothing to tell."""
+    with keeping(tmp_path) as server:
+        until(lambda: server.get("/readyz").status_code == 200, what="the first reading")
+        publish(server, "b", {"A": {"last": 2}})
+        until(lambda: tell(server)["ticker_store_written_bytes_total"] > 0)
+        told = tell(server)
+        assert told["ticker_store_up"] == 1
+        assert told["ticker_store_failures_total"] == 0
+        assert told["ticker_store_written_timestamp_seconds"] >= server.ticker.started
+    with serving(KEPT) as server:
+        assert "ticker_store_up" not in tell(server)
+
+
 # -- the bus
 
 SHARED = """
@@ -361,11 +394,14 @@ def exposed(families: list[Metric]) -> set[str]:
     return {name for name in names if name.startswith("ticker_")}
 
 
-def test_the_documentation_names_every_metric_and_no_other(run: Run, bus: MemoryBus) -> None:
+def test_the_documentation_names_every_metric_and_no_other(
+    run: Run, bus: MemoryBus, tmp_path: Path
+) -> None:
     """In a table, each with its labels, its meaning and an example that uses it."""
     table = re.findall(r"^\| `(ticker_\w+)` \|(.*?)\| (.+) \| `(.+)` \|$", DOCS, re.MULTILINE)
-    with polling() as server:
-        families = [*run.families, *parse(server.get("/metrics").text)]
+    with polling() as server, keeping(tmp_path) as alone:
+        others = [parse(one.get("/metrics").text) for one in (server, alone)]
+        families = [*run.families, *chain(*others)]
     assert {name for name, *_ in table} == exposed(families)
     assert len(table) == len(exposed(families))
     labels: dict[str, set[str]] = {}

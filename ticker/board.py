@@ -267,6 +267,10 @@ class Board:
     def _claim(self, symbol: str, row: Row | None) -> None:
         """Take note of who says ``row``, where that cannot be seen of it."""
         sources = self._sources
+        if len(sources) == 1 and symbol not in self.claims:  # nearly all: this must cost nothing
+            (source,) = sources.values()
+            if row is None or "quality" not in source.rows[symbol]:
+                return
         said = {name: s.rows[symbol] for name, s in sources.items() if symbol in s.rows}
         claim: Claim = {}
         if row is not None and (len(said) > 1 or any("quality" in own for own in said.values())):

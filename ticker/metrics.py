@@ -34,6 +34,7 @@ from ticker.members import CONFIG, VERSION, Members
 from ticker.protocol import CloseCode
 from ticker.quality import Quality
 from ticker.siblings import Siblings
+from ticker.store import Store
 from ticker.traffic import LAG_BOUNDS, Lags
 
 if TYPE_CHECKING:
@@ -148,6 +149,29 @@ BUS: tuple[tuple[Family, str, str, Callable[[Cluster], float]], ...] = (
 )
 """What is known of the bus, where there is one."""
 
+STORE: tuple[tuple[Family, str, str, Callable[[Store], float]], ...] = (
+    (GAUGE, "ticker_store_up", "1 while boards are kept in the file.", lambda s: s.why is None),
+    (
+        COUNTER,
+        "ticker_store_failures_total",
+        "Times that the file could not be written to.",
+        lambda s: s.failures,
+    ),
+    (
+        COUNTER,
+        "ticker_store_written_bytes_total",
+        "Bytes that were given to the file to keep.",
+        lambda s: s.written_bytes,
+    ),
+    (
+        GAUGE,
+        "ticker_store_written_timestamp_seconds",
+        "When the file was last written to.",
+        lambda s: s.written_at,
+    ),
+)
+"""What is known of the file that boards are kept in, where there is one."""
+
 STATES = ["live", "lagging", "paused"]
 LEAVES = [str(code) for code in (1000, 1001, 1005, LOST, *map(int, CloseCode))]
 DROPS = ["connection lost", *(code.reason for code in CloseCode)]
@@ -206,6 +230,9 @@ class Metrics(Collector):
         yield from self._traffic()
         if self._ticker.cluster is not None and self._ticker.members is not None:
             yield from _bus(self._ticker.cluster, self._ticker.members)
+        if (store := self._ticker.store) is not None:
+            for kind, name, words, value in STORE:
+                yield kind(name, words, value(store))
         yield from self._process()
 
     def _feeds(self) -> Iterator[Metric]:

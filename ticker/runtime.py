@@ -138,10 +138,9 @@ class Ticker:
             forever += [self.bulletin.keep_forever(), self.pushes.forget_forever()]
         if self.members is not None:
             forever.append(self.members.look_forever())
-        writing: asyncio.Task[None] | None = None
         if self.store is not None:
             await self._restore(self.store)
-            writing = asyncio.create_task(self.store.write_forever())
+            self.store.start()
         tasks = [asyncio.create_task(coroutine) for coroutine in forever]
         for live in self.boards.values():
             self._publish(live)
@@ -160,17 +159,17 @@ class Ticker:
             if self.cluster is not None:  # before the feeds: from then on none begins
                 await self.cluster.close()
             await asyncio.gather(*self._errands)  # among them feeds that are being closed
-            if self.store is not None and writing is not None:
-                self.store.stop()
-                await writing
-                await self._keeping.finish()
-                await self.store.close()
+            if self.store is not None:
+                await self.store.close(self._keeping.finish)
             await self.producer.close()
 
     async def _restore(self, store: Store) -> None:
         """Get boards where they were before the start, marked as what they are by now."""
         await store.load()
-        await self._keeping.load()
+        try:
+            await self._keeping.load()
+        except Exception:  # what is kept must not keep the process from starting
+            log.exception("store: lost: how feeds were")
         self._lead()
         store.settle()
         for live in self.boards.values():

@@ -54,6 +54,17 @@ test("of what is not there every fact is a dash, and nothing throws", () => {
   }
 });
 
+describe("the store", () => {
+  test("that nothing is kept needs attention, with why; as long as it is kept, nothing does", () => {
+    const store = { status: "failing", why: "the disk is full; nothing is kept until that is over", since: 1, written: 1, failures: 3 };
+    const { isWell, causes } = report.verdict({ ...WELL, store });
+    assert.equal(isWell, false);
+    assert.equal(causes.length, 1);
+    assert.match(causes[0], /^Nothing is kept for after a restart, since .*: the disk is full/);
+    assert.equal(report.verdict({ ...WELL, store: { ...store, status: "ok" } }).isWell, true);
+  });
+});
+
 describe("several processes", () => {
   const members = [
     { id: "a1", host: "one", pid: 7, version: "1.0", ready: true, draining: false, poller: true, viewers: 1200, same_config: true, same_version: true, up: 90_000 },

@@ -12,13 +12,12 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
@@ -29,6 +28,7 @@ from ticker.protocol import ms
 from ticker.store import database
 from ticker.store.database import Bad, Contents, Database, Occupied, Statement, Unusable
 from ticker.store.shown import Shown
+from ticker.store.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,14 @@ KEPT = 1_000
 PENDING_BYTES = 8_000_000
 """More than this does not wait for a slow disk: of a board its state is kept instead."""
 
+VALUES_BYTES = 64_000_000
+"""Of values more than this does not wait: they are let go, and kept anew when there is time."""
+
 RETRY_SECONDS = (0.5, 30.0)
 """Shortest and longest wait before a disk that failed is tried again."""
+
+LOAD_SECONDS = 20.0
+"""For how long a disk is waited for at the start."""
 
 CLOSE_SECONDS = 10.0
 """For how long a disk is waited for at the end."""
@@ -56,7 +62,12 @@ PAST_SECONDS = 60.0
 LOST_TOLD = 5
 """So many of the things that were lost are named in the log."""
 
-T = TypeVar("T")
+EMPTIED = (
+    "DELETE FROM boards",
+    "DELETE FROM entries",
+    "DELETE FROM kept WHERE part NOT LIKE 'history:%'",
+)
+"""What is not believed where everything is kept anew."""
 
 
 @dataclass(slots=True)
@@ -96,50 +107,61 @@ class Store:
         self._database: Database | None = None
         self._shown: Shown | None = None
         self._off = False  # for good
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._worker = Worker("store")
         self._contents = Contents()  # until everybody has taken what there was
         self._lines: dict[str, _Line] = {}
         self._last_id = 0
         self._values: list[Statement] = []
         self._values_size = 0
-        self._dropped = False  # whether values were lost that are not waiting to be kept
+        self._anew = False  # whether what is kept may lack something that is not waiting either
+        self._refilled = False  # whether that was asked for since somebody looked
         self._work = asyncio.Event()
         self._closing = asyncio.Event()
-
-    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        self._writing: asyncio.Task[None] | None = None
 
     # -- at the start
 
     async def load(self) -> None:
         """Get every board where it was, as far as that is known; whatever is not there is new."""
-        try:
-            self._contents = await self._in_thread(self._open)
-        except Occupied as error:
-            self._off = True
-            self._ill(f"{error}; nothing is kept until a restart")
-            return
-        except Unusable as error:
-            self._ill(f"{error}; nothing is kept until that is over")
-            return
+        why = await self._read()
         now = time()
         for name, live in self._boards.items():
-            self._lines[name] = _Line()
             if name in self._contents.states:
                 await self._restore(live, now)
             self._show(live)
-        for name in self._contents.states.keys() - self._boards.keys():
-            self._lines[name] = _Line()  # to be forgotten
-        log.info("store: boards are kept in %s", self.path)
-        self.why, self.since = None, time()
-        self._dropped = bool(self._contents.lost)
+        if why is None:
+            self.why, self.since = None, time()
+            log.info("store: boards are kept in %s", self.path)
+            self._forget(self._contents)
+        else:
+            self._ill(why)
+        self._anew = why is not None or bool(self._contents.lost)
         self._work.set()
+
+    async def _read(self) -> str | None:
+        """Read what there is; return why nothing can be kept now, if so."""
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                self._contents = await self._worker.do(self._open)
+        except Occupied as error:
+            self._off = True
+            return f"{error}; nothing is kept until a restart"
+        except TimeoutError:
+            return f"it does not answer within {LOAD_SECONDS:.0f} s; nothing is kept until it does"
+        except Unusable as error:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_SECONDS):
+                    self._contents = await self._worker.do(database.peek, self.path)
+            return f"{error}; nothing is kept until that is over"
+        return None if self._database is not None else "a new file cannot be begun"
 
     def _open(self) -> Contents:
         """Open the file; one that is bad is put aside, and what can be read of it is kept anew."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # for nobody else to read
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600))
+            if not self.path.is_file():
+                raise Unusable("it is not a file")
         except OSError as error:
             raise Unusable(str(error.strerror)) from None
         found = Contents()
@@ -149,13 +171,23 @@ class Store:
         except Bad as error:
             found.lost.append(f"all of it: {error}")
         if found.lost:
-            self._renew(found.lost)
-        try:
-            self._shown = Shown(self.path.with_name(f"{self.path.name}-shown"), self.path)
-        except OSError as error:
-            log.warning("store: %s-shown: %s; boards will begin anew", self.path, error.strerror)
-        self._last_id = found.last
+            with suppress(Unusable):  # what was read counts all the same
+                self._renew(found.lost)
+        self._last_id = max(found.last, self._last_id)
+        if self._database is not None:
+            self._prove()
         return found
+
+    def _prove(self) -> None:
+        """Have it noted what is shown from now on, beside the database that there is."""
+        try:
+            if self._shown is None:
+                self._shown = Shown(self.path)
+            else:
+                self._shown.bind()
+        except OSError as error:
+            self._shown = None
+            log.warning("store: %s: %s; boards will begin anew", self.path, error.strerror)
 
     def _renew(self, lost: Sequence[str]) -> None:
         """Put a bad file aside and begin another. Raises Unusable."""
@@ -163,13 +195,14 @@ class Store:
             with suppress(Unusable):
                 self._database.close()
             self._database = None
+        more = f", and {len(lost) - LOST_TOLD} more" if len(lost) > LOST_TOLD else ""
+        told = "; ".join(lost[:LOST_TOLD]) + more
         try:
             bad = database.aside(self.path)
         except OSError as error:
-            raise Unusable(f"it is bad, and cannot be put aside: {error.strerror}") from None
-        more = f", and {len(lost) - LOST_TOLD} more" if len(lost) > LOST_TOLD else ""
-        told = "; ".join(lost[:LOST_TOLD])
-        log.error("store: lost: %s%s; the bad file is now %s", told, more, bad)
+            log.error("store: lost: %s; the bad file cannot be put aside: %s", told, error.strerror)  # noqa: TRY400 - no traceback to users
+            raise Unusable("a bad file is in the way") from None
+        log.error("store: lost: %s; the bad file is now %s", told, bad)
         try:
             self._database = Database(self.path)
         except Bad as error:  # somebody was quicker
@@ -177,13 +210,14 @@ class Store:
 
     async def _restore(self, live: LiveBoard, now: float) -> None:
         """Get a board where it was; in the same epoch only if nothing more was ever shown."""
-        name, line = live.name, self._lines[live.name]
+        name, line = live.name, _Line()
         try:
             state, stored = self._contents.states[name], self._contents.entries.get(name, [])
+            message = orjson.loads(state)
             decoded = [Entry.decode(name, data) for data in stored]
-            entries = _following(orjson.loads(state)["epoch"], decoded)
+            entries = around(message["epoch"], message["seq"], decoded)
             live.restore(state, entries, now, await keep.past(self, name))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("store: lost: board '%s': %r", name, error)
             live.begin(secrets.token_hex(4))
             return
@@ -195,8 +229,18 @@ class Store:
         else:
             live.begin(secrets.token_hex(4))
             log.info("store: board '%s' begins a new epoch, %s: %s", name, live.epoch, why)
+        self._lines[name] = line
         age = max(0.0, now - live.at / 1000)
         log.info("store: board '%s' has %d rows, %.0f s old", name, len(live.board), age)
+
+    def _forget(self, contents: Contents) -> None:
+        """Have what is of no board that there is removed from the file."""
+        for name in (contents.states.keys() | contents.entries.keys()) - self._boards.keys():
+            self._lines[name] = _Line()
+        parts = {keep.FEEDS, keep.ASKED}.union(*map(keep.tables, self._boards))
+        gone = [(part,) for part in contents.kept.keys() - parts]
+        if gone:
+            self._values.append(("DELETE FROM kept WHERE part = ?", gone))
 
     def settle(self) -> None:
         """Let go of what there was at the start: everybody has taken it."""
@@ -225,8 +269,9 @@ class Store:
         return True
 
     def _show(self, live: LiveBoard) -> None:
-        if self._shown is not None:
-            self._shown.put(live.name, live.epoch, live.seq)
+        shown = self._shown  # which the thread may change meanwhile
+        if shown is not None:
+            shown.put(live.name, live.epoch, live.seq)
 
     async def put(
         self,
@@ -239,10 +284,15 @@ class Store:
         if self.why is not None:
             return  # everything is kept anew when that is over
         self._values += database.kept(values, table)
-        self._values_size += sum(len(value) for value in values.values() if value)
-        if self._values_size > PENDING_BYTES * 8:
-            self._drop_values()
-            self._dropped = True
+        size = sum(len(value) for value in values.values() if value)
+        self._values_size += size
+        self.written_bytes += size
+        if self._values_size > VALUES_BYTES:
+            if self._closing.is_set():  # there will be no other time
+                await self._write_rest()
+            else:
+                self._drop_values()
+                self._anew = True
         self._work.set()
 
     def _drop_values(self) -> None:
@@ -253,6 +303,10 @@ class Store:
         return self._contents.kept.get(table, {})
 
     # -- to the disk
+
+    def start(self) -> None:
+        """Write what changes, from now on."""
+        self._writing = asyncio.create_task(self.write_forever())
 
     async def write_forever(self) -> None:
         """Write what has changed, until it is closed."""
@@ -282,10 +336,11 @@ class Store:
         if self._off:
             self._work.clear()
             return
-        statements = self._take()
+        anew, self._anew = self._anew, False
+        statements = self._take(anew=anew)
         began = monotonic()
         try:
-            await self._in_thread(self._write, statements)
+            await self._worker.do(self._write, statements)
         except Unusable as error:
             self._failed(str(error))
             return
@@ -295,21 +350,31 @@ class Store:
         if self.why is not None:
             log.info("store: %s works again", self.path)
             self.why, self.since = None, time()
-            self.on_refill()
-        elif self._dropped:
-            self._dropped = False
+        if anew:
+            for live in self._boards.values():
+                self._show(live)  # what notes it may be new, too
+            self._refilled = True
             self.on_refill()
 
-    def _take(self) -> list[Statement]:
-        """Return what it takes to write all that waits; it waits no more."""
+    def _take(self, *, anew: bool) -> list[Statement]:
+        """Return what it takes to write all that waits; it waits no more.
+
+        ``anew``: what is in the file may be older than what is known, and be no more. The past of
+        rows stays: it is never wrong, and takes long to be kept again.
+        """
         self._work.clear()
-        statements = self._values
+        statements: list[Statement] = []
+        if anew:
+            statements = [(sql, [()]) for sql in EMPTIED]
+            for line in self._lines.values():
+                line.drop()
+        statements += self._values
         self._drop_values()
         for name in self._lines.keys() - self._boards.keys():
             del self._lines[name]
             statements += _forgotten(name)
-            if self._shown is not None:
-                self._shown.forget(name)
+            if (shown := self._shown) is not None:
+                shown.forget(name)
         for name, live in self._boards.items():
             statements += self._take_line(live, self._lines.setdefault(name, _Line()))
         return statements
@@ -346,16 +411,19 @@ class Store:
         """Write, or open the file to do so. Raises Unusable."""
         if self._database is None:
             self._open()  # what it has is older than what is known by now
-        assert self._database is not None, "just opened"  # noqa: S101 - tells the type checker
+        if self._database is None:
+            raise Unusable("a new file cannot be begun")
         try:
             self._database.write(statements)
         except Bad as error:
             self._renew([f"all of it: {error}"])
+            self._prove()
             raise Unusable("a new file was begun") from None
 
     def _failed(self, why: str) -> None:
         self.failures += 1
         self._drop_values()
+        self._anew = True
         for line in self._lines.values():
             line.drop()
         self._work.set()  # tried again after a while
@@ -369,29 +437,46 @@ class Store:
 
     # -- at the end
 
-    async def close(self) -> None:
-        """Write what waits, so that all of it is on the disk, and let go of the file."""
-        ended = False
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.write()
-                if self._database is not None:
-                    await self._in_thread(self._end)
-                    ended = self.why is None
-        except (TimeoutError, Unusable) as error:
-            log.warning("store: %s: %s", self.path, error or "it takes too long to end")
-        if self._shown is not None:
-            self._shown.close(ended=ended)
-        self._thread.shutdown(wait=False)
-
-    def stop(self) -> None:
-        """Let ``write_forever`` end after what it does."""
+    async def close(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """Write what waits and what ``finish`` puts, all of it to the disk; let go of the file."""
         self._closing.set()
         self._work.set()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._writing is not None:
+                    await self._writing
+                self._refilled = True
+                while self._refilled:
+                    self._refilled = False
+                    await finish()
+                    await self._write_rest()
+                await self._worker.do(self._end)
+        except (TimeoutError, Unusable) as error:
+            log.warning("store: %s: %s", self.path, str(error) or "it takes too long to end")
+        except Exception:  # a defect here must not keep the process from ending well
+            log.exception("store: not everything was kept")
+        self._worker.end()
+
+    async def _write_rest(self) -> None:
+        try:
+            await self.write()
+        except Exception:  # then the next one writes everything
+            log.exception("store: not everything was kept")
+            self._failed("a defect")
 
     def _end(self) -> None:
-        if self._database is not None:
-            self._database.close(whole=True)
+        """Let go of the file, and note that all that was shown is in it, if so. Raises Unusable."""
+        shown, self._shown = self._shown, None
+        well = self.why is None and self._database is not None
+        try:
+            if self._database is not None:
+                self._database.close(whole=well)
+        except Unusable:
+            well = False
+            raise
+        finally:
+            if shown is not None:
+                _close(shown, ended=well)
 
     def wire(self) -> dict[str, Any]:
         """Return how it is, as ``/api/status`` says it."""
@@ -405,14 +490,25 @@ class Store:
         }
 
 
-def _following(epoch: str, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries up to the first that does not lead on."""
+def around(epoch: str, seq: int, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries that lead to ``seq`` and on from there, without a gap; none if none do."""
     found: list[Entry] = []
     for entry in entries:
         if entry.epoch != epoch or (found and entry.prev != found[-1].seq):
-            break
-        found.append(entry)
-    return found
+            if found and found[-1].seq >= seq:
+                break
+            found = []
+        if entry.epoch == epoch:
+            found.append(entry)
+    leads = found and found[0].prev <= seq <= found[-1].seq
+    return found if leads else []
+
+
+def _close(shown: Shown, *, ended: bool) -> None:
+    try:
+        shown.close(ended=ended)
+    except OSError as error:
+        log.warning("store: %s; boards will begin anew", error.strerror)
 
 
 def _forgotten(board: str) -> list[Statement]:

@@ -8,10 +8,11 @@ alone. Everything here blocks: it is for the store's thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -106,59 +107,23 @@ class Database:
     def _prepare(self) -> None:
         ask = self._connection.execute
         ask("PRAGMA locking_mode = EXCLUSIVE")
+        ask("PRAGMA trusted_schema = OFF")
+        ask("PRAGMA cell_size_check = ON")
+        _is_new(self._connection)  # before anything is written to what may not be ours
         ask("PRAGMA journal_mode = WAL")
         ask("PRAGMA synchronous = NORMAL")
         ask("PRAGMA journal_size_limit = 16777216")
-        ask("PRAGMA trusted_schema = OFF")
         ask("BEGIN IMMEDIATE")  # whoever else has it keeps it
-        (application,) = ask("PRAGMA application_id").fetchone()
-        (layout,) = ask("PRAGMA user_version").fetchone()
-        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
-        if not application and not layout and not tables:
+        if _is_new(self._connection):
             ask(f"PRAGMA application_id = {APPLICATION}")
             ask(f"PRAGMA user_version = {LAYOUT}")
             for table in TABLES:
                 ask(table)
-        elif application != APPLICATION:
-            raise Bad("it is the database of another program")
-        elif layout != LAYOUT:
-            raise Bad(f"it was written by layout {layout}, this is {LAYOUT}")
         ask("COMMIT")
 
     def read(self) -> Contents:
         """Return everything that can be read; what cannot be is named."""
-        found = Contents()
-        with _noted(found.lost):
-            for name, state in self._rows("SELECT name, state FROM boards ORDER BY rowid"):
-                if (value := opened(state, name)) is None:
-                    found.lost.append(f"board '{name}'")
-                else:
-                    found.states[name] = value
-        with _noted(found.lost):
-            self._read_entries(found)
-        with _noted(found.lost):
-            for part, key, value in self._rows("SELECT part, key, value FROM kept ORDER BY rowid"):
-                if (whole := opened(value, part, key)) is None:
-                    found.lost.append(f"'{key}' of '{part}'")
-                else:
-                    found.kept.setdefault(part, {})[key] = whole
-        return found
-
-    def _read_entries(self, found: Contents) -> None:
-        """Read what came after the states; what follows something unreadable leads nowhere."""
-        ended: set[str] = set()
-        for number, board, entry in self._rows("SELECT id, board, entry FROM entries ORDER BY id"):
-            found.last = max(found.last, number)
-            if board in ended:
-                continue
-            if (whole := opened(entry, board)) is None:
-                ended.add(board)
-                found.lost.append(f"the latest changes of board '{board}'")
-            else:
-                found.entries.setdefault(board, []).append(whole)
-
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        return self._connection.execute(query)
+        return _read(self._connection)
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Do all of it or nothing. Raises Unusable or Bad."""
@@ -168,9 +133,11 @@ class Database:
                 self._connection.executemany(sql, values)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
             raise _judged(error) from None
+        finally:
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
 
     def close(self, *, whole: bool = False) -> None:
         """Let go of the file; ``whole`` waits until all of it is on the disk. Raises Unusable."""
@@ -181,7 +148,77 @@ class Database:
         except sqlite3.Error as error:
             raise Unusable(_words(error)) from None
         finally:
-            self._connection.close()
+            with suppress(sqlite3.Error):
+                self._connection.close()
+
+
+def peek(path: Path) -> Contents:
+    """Return what is in a file that cannot be written to, as it was last tidied up.
+
+    Nothing where nobody can tell.
+    """
+    if not path.is_file():
+        return Contents()
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error:
+        return Contents()
+    try:
+        return Contents() if _is_new(connection) else _read(connection)
+    except (sqlite3.Error, Bad):
+        return Contents()
+    finally:
+        connection.close()
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Return whether there is nothing in a file yet. Raises Bad when it is not one of ours."""
+    ask = connection.execute
+    (application,) = ask("PRAGMA application_id").fetchone()
+    (layout,) = ask("PRAGMA user_version").fetchone()
+    (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
+    if not application and not layout and not tables:
+        return True
+    if application != APPLICATION:
+        raise Bad("it is the database of another program")
+    if layout != LAYOUT:
+        raise Bad(f"it was written by layout {layout}, this is {LAYOUT}")
+    return False
+
+
+def _read(connection: sqlite3.Connection) -> Contents:
+    found = Contents()
+    ask = connection.execute
+    with _noted(found.lost):
+        for name, state in ask("SELECT name, state FROM boards ORDER BY rowid"):
+            if (value := opened(state, name)) is None:
+                found.lost.append(f"board '{name}'")
+            else:
+                found.states[name] = value
+    with _noted(found.lost):
+        _read_entries(connection, found)
+    with _noted(found.lost):
+        for part, key, value in ask("SELECT part, key, value FROM kept ORDER BY rowid"):
+            if (whole := opened(value, part, key)) is None:
+                found.lost.append(f"'{key}' of '{part}'")
+            else:
+                found.kept.setdefault(part, {})[key] = whole
+    return found
+
+
+def _read_entries(connection: sqlite3.Connection, found: Contents) -> None:
+    """Read what came after the states; what follows something unreadable leads nowhere."""
+    ended: set[str] = set()
+    query = "SELECT id, board, entry FROM entries ORDER BY id"
+    for number, board, entry in connection.execute(query):
+        found.last = max(found.last, number)
+        if board in ended:
+            continue
+        if (whole := opened(entry, board)) is None:
+            ended.add(board)
+            found.lost.append(f"the latest changes of board '{board}'")
+        else:
+            found.entries.setdefault(board, []).append(whole)
 
 
 class _noted:  # noqa: N801 - reads as a function
@@ -209,7 +246,7 @@ def aside(path: Path) -> Path:
     for companion in COMPANIONS:
         with suppress(FileNotFoundError):
             Path(f"{path}{companion}").replace(f"{bad}{companion}")
-    old = sorted({p.name[: len(bad.name)] for p in path.parent.glob(f"{path.name}.bad-*")})
+    old = sorted({p.name[: len(bad.name)] for p in path.parent.glob(f"{escape(path.name)}.bad-*")})
     for name in old[:-ASIDE_KEPT]:
         for companion in COMPANIONS:
             path.with_name(name + companion).unlink(missing_ok=True)

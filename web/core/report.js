@@ -29,7 +29,7 @@ const when = (at, now) => (number(at) > 0 ? `${format.shortTime(at, now ?? at)},
  * @returns {{isWell: boolean, words: string, causes: string[]}}
  */
 export function verdict(status) {
-  const causes = [...configCauses(mapOf(status.config)), ...readyCauses(status), ...busCauses(status), ...feedCauses(status)];
+  const causes = [...configCauses(mapOf(status.config)), ...readyCauses(status), ...busCauses(status), ...storeCauses(status), ...feedCauses(status)];
   const late = number(mapOf(status.loop_lag).p99);
   if (late >= LATE_MS) causes.push(`The event loop is late: one time in a hundred by ${ms(late)} or more`);
   const { length } = causes;
@@ -60,6 +60,11 @@ function busCauses(status) {
   const causes = differing.map((member) => `Process ${placeOf(member)} has ${differences(member).join(" and ")}`);
   if (!status.bus.poller) causes.unshift("No process reads the feeds");
   return causes;
+}
+
+function storeCauses({ store, now }) {
+  if (!isMap(store) || store.status === "ok") return [];
+  return [`Nothing is kept for after a restart, since ${when(store.since, now)}: ${text(store.why)}`];
 }
 
 const differences = ({ same_config, same_version }) =>
