@@ -284,10 +284,13 @@ def test_who_come_all_at_once_are_all_heard(
     """As after a restart: none is taken for one that says nothing, and none is left unread."""
     monkeypatch.setattr(heads, "MOST_IDLE", 20)
     with ExitStack() as stack:
-        all_there = threading.Event()
-        server.loop.call_soon_threadsafe(all_there.wait, PATIENCE)
-        viewers = [stack.enter_context(linked(server, UPGRADE)) for _ in range(100)]
-        all_there.set()
+        viewers = [stack.enter_context(linked(server)) for _ in range(100)]
+        until(lambda: len(strangers(server)._idle) == 100)
+        all_have_asked = threading.Event()
+        server.loop.call_soon_threadsafe(all_have_asked.wait, PATIENCE)
+        for viewer in viewers:
+            viewer.sendall(UPGRADE)
+        all_have_asked.set()
         for viewer in viewers:
             assert viewer.recv(65_536).startswith(b"HTTP/1.1 101 ")
             viewer.sendall(frame(0x81, b'{"type":"subscribe","board":"b"}'))
