@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ticker import bulletin, cluster, hub, keep, members, producer, pushes
+from ticker import bulletin, following, hub, keep, members, producer, pushes
 from ticker.runtime import _warned
 
 from .support import PATIENCE
@@ -25,7 +25,7 @@ LOOPS: list[tuple[Any, str, str, dict[str, Any]]] = [
     (members.Members, "look_forever", "_say", {}),
     (keep.Keeper, "keep_forever", "keep", {}),
     (pushes.SharedPushes, "forget_forever", "_forget", {"_taken": {"f": []}}),
-    (cluster.Cluster, "follow_forever", "_follow", {"_cursors": {}, "_reading": None}),
+    (following.Following, "forever", "_follow", {"_boards": {}, "_reading": None}),
     (producer.Producer, "judge_forever", "_follow", {"_sources": {"f": None}}),
 ]
 PAUSES: dict[ModuleType, dict[str, Any]] = {
@@ -33,7 +33,7 @@ PAUSES: dict[ModuleType, dict[str, Any]] = {
     members: {"LOOK_SECONDS": 0},
     keep: {"KEEP_SECONDS": 0},
     pushes: {"LOOK_SECONDS": 0},
-    cluster: {"RETRY_SECONDS": (0, 0)},
+    following: {"RETRY_SECONDS": (0, 0)},
     producer: {"JUDGE_SECONDS": 0},
     bulletin: {"RETRY_SECONDS": 0},
 }

@@ -157,24 +157,6 @@ def test_of_too_many_idle_connections_the_oldest_go(
             viewer.wait("snapshot")
 
 
-def test_too_many_idle_connections_at_once_are_not_let_in(
-    server: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those who came a moment ago have theirs; viewers count as none."""
-    monkeypatch.setattr(heads, "MOST_IDLE", 20)
-    monkeypatch.setattr(heads, "IDLE_SECONDS", 1_000.0)
-    with ExitStack() as stack:
-        viewers = [stack.enter_context(server.follow("b")) for _ in range(30)]
-        for _ in range(20):
-            stack.enter_context(linked(server, b"GET / HT"))
-        until(lambda: len(strangers(server)._idle) == 20)
-        with linked(server) as link:
-            assert answer(link) == b""
-        publish(server, "b", {"S1": {"last": 77}})
-        for viewer in viewers:
-            viewer.wait("diff")
-
-
 def test_answers_that_nobody_reads_are_bounded(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

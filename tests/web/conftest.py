@@ -163,8 +163,11 @@ def configure(
     server: dict[str, Any] | None = None,
     **more: Any,
 ) -> None:
-    """Write a config with some feeds and boards, keys of ``server``, and ``more`` sections."""
-    settings = {"server": {"heartbeat": "1s", **(server or {})}, **more}
+    """Write a config with some feeds and boards, keys of ``server``, and ``more`` sections.
+
+    Nothing is kept over a restart unless ``more`` says where.
+    """
+    settings = {"server": {"heartbeat": "1s", **(server or {})}, "store": "off", **more}
     config.write_text(json.dumps({**settings, "feeds": feeds, "boards": boards}))  # YAML, too
 
 
