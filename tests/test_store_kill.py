@@ -12,7 +12,7 @@ import pytest
 
 from tests.storing import NAMES, Witness
 
-ROUNDS = int(os.environ.get("TICKER_STORE_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("TICKER_STORE_ROUNDS", "8"))
 """How often each thing is done; more find more."""
 
 
