@@ -23,6 +23,8 @@ from ticker.errors import ConfigError, FeedError
 from ticker.feeds import Reading
 from ticker.feeds.poll import PollFeed
 from ticker.feeds.web import RETRY_AFTER_LIMIT
+from ticker.hub import Hub
+from ticker.producer import Producer
 
 from .support import PATIENCE, Handler, Source, serving, settings, source, until
 
@@ -1123,3 +1125,29 @@ async def test_closing_twice_or_before_the_first_reading_does_nothing(poll: Poll
     feed = poll()
     await feed.close()
     await feed.close()
+
+
+async def test_an_answer_that_waited_for_us_is_as_old_as_its_request(
+    upstream: Source, poll: Poll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the process was stopped while it lay there: it is no fresher for that."""
+    upstream.say("/t", GOOD)
+    feed = poll(every=10.0, timeout=2.0)
+    configured = feed._settings
+    now = [1_000.0]
+    monkeypatch.setattr("ticker.producer.time", lambda: now[0])
+    producer = Producer({}, Hub({}))
+    producer.put("f", configured, feed)
+    await producer.tick("f")
+    assert producer.health("f").record.last_success == 1_000.0
+    asked = feed.read
+
+    async def stopped(at: float) -> Reading | None:
+        reading = await asked(at)
+        now[0] += 60.0
+        return reading
+
+    monkeypatch.setattr(feed, "read", stopped)
+    now[0] = 1_010.0
+    await producer.tick("f")
+    assert producer.health("f").record.last_success == 1_010.0

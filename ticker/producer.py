@@ -14,7 +14,7 @@ from typing import Any
 
 from ticker import fields
 from ticker.config import Feed as FeedSettings
-from ticker.config import ReplayFeed
+from ticker.config import PollFeed, ReplayFeed
 from ticker.diff import Row, Rows
 from ticker.entry import Entry, FeedStatus
 from ticker.errors import FeedError
@@ -243,8 +243,8 @@ class Producer:
         """
         source = self._sources[name]
         health = source.health
-        started, now = perf_counter(), time()
-        source.reading = asyncio.create_task(_read(name, source, now))
+        started, asked = perf_counter(), time()
+        source.reading = asyncio.create_task(_read(name, source, asked))
         try:
             reading, error = await source.reading
         except asyncio.CancelledError:
@@ -260,7 +260,10 @@ class Producer:
         if error is not None:
             self._fail(name, source, error, now)
         elif reading is not NOTHING:
-            self._succeed(name, source, reading, now)
+            # it took longer than it may: this process was stopped, and what came had waited
+            polled = source.settings if isinstance(source.settings, PollFeed) else None
+            waited = polled is not None and now - asked > polled.deadline
+            self._succeed(name, source, reading, asked if waited else now)
         self._follow(name, source, now)
         self._judge(name, source, now)
         if source.settings.listens:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
 
@@ -198,8 +198,11 @@ class Oracle:
         for symbol, row in rows.items():
             if "last" in row:
                 truth.prices.setdefault(symbol, set()).add(row["last"])
-        steps = [self._step(feed, node, rows, etag) for node in truth.frontier]
-        self._extend(truth, steps)
+        known = list(
+            truth.frontier
+        )  # a feed that begins anew may have forgotten what it cannot read
+        known += [replace(node, rows={}, doubts={}) for node in known if node.fresh and node.rows]
+        self._extend(truth, [self._step(feed, node, rows, etag) for node in known])
         return Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP])
 
     def confirmed(self, feed: str, rows: Table) -> None:
@@ -286,8 +289,8 @@ class Oracle:
     def shows_truth(self, board: str, rows: Table) -> bool:
         """Whether rows are what the source said last."""
         frontier, shown = self._truths[board].frontier, fingerprint(rows)
-        last = frontier if self.shared is not None else frontier[-1:]
-        return any(n.etag == last[-1].etag and fingerprint(n.rows) == shown for n in last)
+        sure = [n for n in frontier if n.etag == frontier[-1].etag and not n.doubts]
+        return any(fingerprint(node.rows) == shown for node in sure)
 
     # -- what viewers get
 

@@ -204,7 +204,7 @@ async def _knock(world: World) -> None:
             writer.transport.abort()
 
 
-@fault("process: its log is full", logs=FAILED, errors=(r'\{.*\{"time":',))
+@fault("process: its log is full", logs=(*FAILED, "store: "), errors=(r'\{.*\{"time":',))
 async def full_log(world: World, rng: random.Random, seconds: float) -> None:
     """No line of the log can be written, or only the beginning of one: as on a full disk."""
     async with world.server.turn:
