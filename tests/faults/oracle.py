@@ -175,7 +175,11 @@ class Oracle:
     def asked(self, feed: str, etag: str | None) -> None:
         """Hear a request, and the name of the last answer that was taken, if it is in it."""
         truth = self._truths[feed]
-        if etag is None or self.shared is not None:
+        if self.shared is not None:
+            return
+        if etag is None:
+            if all(node.etag is not None for node in truth.frontier):
+                self.forgot(feed)  # it begins anew: it has forgotten more than that
             return
         known = [node for node in truth.frontier if node.etag == etag]
         if not known:
