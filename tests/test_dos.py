@@ -7,9 +7,11 @@ What is counted is pieces of work per turn of the loop, so that a slow machine c
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -31,6 +33,7 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+EVENTS = b"GET /events?board=b HTTP/1.1\r\nHost: x\r\n\r\n"
 HISTORY = b"GET /api/boards/b/history HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -300,3 +303,49 @@ def test_who_come_all_at_once_are_all_heard(
                 more = viewer.recv(65_536)
                 assert more, "ended"
                 seen += more
+
+
+@pytest.mark.parametrize("behind", [GET, GET * 3, UPGRADE], ids=["one", "some", "upgrade"])
+def test_a_stream_that_was_left_is_ended_whatever_was_asked_behind_it(
+    server: Running, behind: bytes
+) -> None:
+    """The answer under way hears of it, not the request that was read last."""
+    with linked(server, EVENTS) as link:
+        seen = b""
+        while b'"type":"snapshot"' not in seen:
+            seen += link.recv(65_536)
+        link.sendall(behind)
+        if behind is UPGRADE:  # no answer may be mixed with frames
+            assert b"HTTP/1.1" not in answer(link)
+        else:
+            until(lambda: server.call(pipelined))
+
+    def is_left() -> bool:
+        publish(server, "b", {"S0": {"last": time.perf_counter()}})  # nothing is read meanwhile
+        return not server.ticker.hub.viewers
+
+    until(is_left)
+    assert not server.call(lambda: server.ticker.strangers._idle)
+
+
+def pipelined() -> list[HeadProtocol]:
+    """Return the protocols that have a request which waits for an answer before it."""
+    return [found for found in gc.get_objects() if type(found) is HeadProtocol and found.pipeline]
+
+
+def test_no_more_is_read_than_is_parsed(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often an application asks for more of a body: it was given a piece each time."""
+    held: list[int] = []
+    known = HeadProtocol.data_received
+
+    def looked(protocol: HeadProtocol, data: bytes) -> None:
+        held.append(len(protocol._rest))
+        known(protocol, data)
+
+    monkeypatch.setattr(HeadProtocol, "data_received", looked)
+    monkeypatch.setattr(heads, "PIECE_BYTES", 64)
+    with linked(server, EVENTS[:-2] + b"Transfer-Encoding: chunked\r\n\r\n") as link:
+        for _ in range(100):
+            link.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        until(lambda: len(held) > 10)
+    assert max(held) == 0
