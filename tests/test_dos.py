@@ -25,6 +25,7 @@ from tests.test_heads import answer, linked
 from tests.test_hostile import PING, RawViewer, frame
 from ticker import heads, packer, transport
 from ticker.heads import HeadProtocol
+from ticker.protocol import CloseCode
 from ticker.transport import FrameProtocol
 from ticker.turns import Turns
 
@@ -349,3 +350,22 @@ def test_no_more_is_read_than_is_parsed(server: Running, monkeypatch: pytest.Mon
             link.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
         until(lambda: len(held) > 10)
     assert max(held) == 0
+
+
+def test_who_is_ended_while_it_waits_for_its_turn_is_told_no_more(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had said before the end counts no more: its socket may be another's by then."""
+    hub = server.ticker.hub
+
+    async def ended(_: Turns, address: str, price: float) -> None:
+        for viewer in list(hub.viewers):
+            hub.end(viewer, CloseCode.ROTATED)
+
+    monkeypatch.setattr(Turns, "take", ended)
+    with RawViewer(server) as viewer:
+        said = b'{"type":"resume"}', b'{"type":"subscribe","board":"b"}'
+        viewer.send(*(frame(0x81, text) for text in said))
+        assert viewer.close_code() == CloseCode.ROTATED
+        with pytest.raises((AssertionError, ConnectionError)):  # nothing comes after it but the end
+            viewer.read()
