@@ -182,20 +182,35 @@ def test_too_many_idle_connections_at_once_are_not_let_in(
 def test_answers_that_nobody_reads_are_bounded(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that has waited for longest goes."""
+    """The one that has waited for longest goes, also where one more answer waits behind it."""
     monkeypatch.setattr(heads, "UNREAD_BYTES", 1_000_000)
+    ended: list[HeadProtocol] = []
+    end = heads.Strangers._end
+
+    def noted(strangers: heads.Strangers, stranger: HeadProtocol) -> None:
+        ended.append(stranger)
+        end(strangers, stranger)
+
+    monkeypatch.setattr(heads.Strangers, "_end", noted)
+    known = server.ticker.strangers
+
+    def held() -> tuple[int, ...]:
+        """Return what is held and what is known of it, once nobody can be answered any more."""
+        found = [protocol for protocol in protocols(server) if protocol not in ended]
+        if len(found) + len(ended) < 60 or not all(p.flow.write_paused for p in found):
+            return ()
+        size = sum(p.transport.get_write_buffer_size() for p in found)
+        return size, sum(known._unread.values())
+
     with ExitStack() as stack:
-        links = []
         for _ in range(60):
             link = stack.enter_context(socket.socket())
             link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             host, port = server.url.removeprefix("http://").split(":")
             link.connect((host, int(port)))
-            link.sendall(b"GET /api/boards/b HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
-            links.append(link)
-        known = strangers(server)
-        until(lambda: known._unread, what="an answer that waits")
-        assert sum(known._unread.values()) <= 1_000_000
+            link.sendall(b"GET /api/boards/b HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+        size, owed = until(lambda: server.call(held), what="the last answer that fits")
+        assert size == owed <= 1_000_000
         assert server.get("/healthz").status_code == 200
     until(lambda: not known._unread, what="the end of all")
 
@@ -319,7 +334,7 @@ def test_a_stream_that_was_left_is_ended_whatever_was_asked_behind_it(
         if behind is UPGRADE:  # no answer may be mixed with frames
             assert b"HTTP/1.1" not in answer(link)
         else:
-            until(lambda: server.call(pipelined))
+            until(lambda: server.call(lambda: pipelined(server)))
 
     def is_left() -> bool:
         publish(server, "b", {"S0": {"last": time.perf_counter()}})  # nothing is read meanwhile
@@ -327,11 +342,18 @@ def test_a_stream_that_was_left_is_ended_whatever_was_asked_behind_it(
 
     until(is_left)
     assert not server.call(lambda: server.ticker.strangers._idle)
+    assert not server.call(lambda: pipelined(server)), "they hold each other"
 
 
-def pipelined() -> list[HeadProtocol]:
+def pipelined(server: Running) -> list[HeadProtocol]:
     """Return the protocols that have a request which waits for an answer before it."""
-    return [found for found in gc.get_objects() if type(found) is HeadProtocol and found.pipeline]
+    return [found for found in protocols(server) if found.pipeline]
+
+
+def protocols(server: Running) -> list[HeadProtocol]:
+    """Return all of a server that are in memory."""
+    known = [found for found in gc.get_objects() if type(found) is HeadProtocol]
+    return [found for found in known if found._strangers is server.ticker.strangers]
 
 
 def test_no_more_is_read_than_is_parsed(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,12 @@ class Strangers:
                 return  # many came at once, as after a restart: they are about to speak
             self._end(longest)
 
+    def serve(self, stranger: HeadProtocol) -> None:
+        """Take note that something is being done for ``stranger``."""
+        self._idle.pop(stranger, None)
+
     def remove(self, stranger: HeadProtocol) -> None:
-        """Take note that ``stranger`` is served, or gone."""
+        """Take note that ``stranger`` is gone, or no stranger any more."""
         self._idle.pop(stranger, None)
         self._unread.pop(stranger, None)
 
@@ -196,7 +200,9 @@ class HeadProtocol(HttpToolsProtocol):
 
         def start() -> bool:
             if not cycle.disconnected:
-                self._strangers.remove(self)
+                self._strangers.serve(self)
+                if not self.flow.write_paused:  # else this answer, too, waits until it reads
+                    self._strangers.owe(self, 0)
                 HttpToolsProtocol._start_asgi_task(self, cycle, app)
             return False
 
@@ -241,6 +247,7 @@ class HeadProtocol(HttpToolsProtocol):
 
         The collector looks seldom here, so thousands who come and go would leave much to it.
         """
+        self.pipeline.clear()
         self.parser = self.cycle = self._answered = None  # type: ignore[assignment] # nothing comes any more
 
     def _wait(self) -> None:
