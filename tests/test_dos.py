@@ -7,9 +7,11 @@ What is counted is pieces of work per turn of the loop, so that a slow machine c
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ from tests.test_heads import answer, linked
 from tests.test_hostile import PING, RawViewer, frame
 from ticker import heads, packer, transport
 from ticker.heads import HeadProtocol
+from ticker.protocol import CloseCode
 from ticker.transport import FrameProtocol
 from ticker.turns import Turns
 
@@ -31,6 +34,7 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+EVENTS = b"GET /events?board=b HTTP/1.1\r\nHost: x\r\n\r\n"
 HISTORY = b"GET /api/boards/b/history HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -160,20 +164,35 @@ def test_of_too_many_idle_connections_the_oldest_go(
 def test_answers_that_nobody_reads_are_bounded(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that has waited for longest goes."""
+    """The one that has waited for longest goes, also where one more answer waits behind it."""
     monkeypatch.setattr(heads, "UNREAD_BYTES", 1_000_000)
+    ended: list[HeadProtocol] = []
+    end = heads.Strangers._end
+
+    def noted(strangers: heads.Strangers, stranger: HeadProtocol) -> None:
+        ended.append(stranger)
+        end(strangers, stranger)
+
+    monkeypatch.setattr(heads.Strangers, "_end", noted)
+    known = server.ticker.strangers
+
+    def held() -> tuple[int, ...]:
+        """Return what is held and what is known of it, once nobody can be answered any more."""
+        found = [protocol for protocol in protocols(server) if protocol not in ended]
+        if len(found) + len(ended) < 60 or not all(p.flow.write_paused for p in found):
+            return ()
+        size = sum(p.transport.get_write_buffer_size() for p in found)
+        return size, sum(known._unread.values())
+
     with ExitStack() as stack:
-        links = []
         for _ in range(60):
             link = stack.enter_context(socket.socket())
             link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             host, port = server.url.removeprefix("http://").split(":")
             link.connect((host, int(port)))
-            link.sendall(b"GET /api/boards/b HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
-            links.append(link)
-        known = strangers(server)
-        until(lambda: known._unread, what="an answer that waits")
-        assert sum(known._unread.values()) <= 1_000_000
+            link.sendall(b"GET /api/boards/b HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+        size, owed = until(lambda: server.call(held), what="the last answer that fits")
+        assert size == owed <= 1_000_000
         assert server.get("/healthz").status_code == 200
     until(lambda: not known._unread, what="the end of all")
 
@@ -282,3 +301,75 @@ def test_who_come_all_at_once_are_all_heard(
                 more = viewer.recv(65_536)
                 assert more, "ended"
                 seen += more
+
+
+@pytest.mark.parametrize("behind", [GET, GET * 3, UPGRADE], ids=["one", "some", "upgrade"])
+def test_a_stream_that_was_left_is_ended_whatever_was_asked_behind_it(
+    server: Running, behind: bytes
+) -> None:
+    """The answer under way hears of it, not the request that was read last."""
+    with linked(server, EVENTS) as link:
+        seen = b""
+        while b'"type":"snapshot"' not in seen:
+            seen += link.recv(65_536)
+        link.sendall(behind)
+        if behind is UPGRADE:  # no answer may be mixed with frames
+            assert b"HTTP/1.1" not in answer(link)
+        else:
+            until(lambda: server.call(lambda: pipelined(server)))
+
+    def is_left() -> bool:
+        publish(server, "b", {"S0": {"last": time.perf_counter()}})  # nothing is read meanwhile
+        return not server.ticker.hub.viewers
+
+    until(is_left)
+    assert not server.call(lambda: server.ticker.strangers._idle)
+    assert not server.call(lambda: pipelined(server)), "they hold each other"
+
+
+def pipelined(server: Running) -> list[HeadProtocol]:
+    """Return the protocols that have a request which waits for an answer before it."""
+    return [found for found in protocols(server) if found.pipeline]
+
+
+def protocols(server: Running) -> list[HeadProtocol]:
+    """Return all of a server that are in memory."""
+    known = [found for found in gc.get_objects() if type(found) is HeadProtocol]
+    return [found for found in known if found._strangers is server.ticker.strangers]
+
+
+def test_no_more_is_read_than_is_parsed(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often an application asks for more of a body: it was given a piece each time."""
+    held: list[int] = []
+    known = HeadProtocol.data_received
+
+    def looked(protocol: HeadProtocol, data: bytes) -> None:
+        held.append(len(protocol._rest))
+        known(protocol, data)
+
+    monkeypatch.setattr(HeadProtocol, "data_received", looked)
+    monkeypatch.setattr(heads, "PIECE_BYTES", 64)
+    with linked(server, EVENTS[:-2] + b"Transfer-Encoding: chunked\r\n\r\n") as link:
+        for _ in range(100):
+            link.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        until(lambda: len(held) > 10)
+    assert max(held) == 0
+
+
+def test_who_is_ended_while_it_waits_for_its_turn_is_told_no_more(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had said before the end counts no more: its socket may be another's by then."""
+    hub = server.ticker.hub
+
+    async def ended(_: Turns, address: str, price: float) -> None:
+        for viewer in list(hub.viewers):
+            hub.end(viewer, CloseCode.ROTATED)
+
+    monkeypatch.setattr(Turns, "take", ended)
+    with RawViewer(server) as viewer:
+        said = b'{"type":"resume"}', b'{"type":"subscribe","board":"b"}'
+        viewer.send(*(frame(0x81, text) for text in said))
+        assert viewer.close_code() == CloseCode.ROTATED
+        with pytest.raises((AssertionError, ConnectionError)):  # nothing comes after it but the end
+            viewer.read()

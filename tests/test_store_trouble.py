@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -80,12 +80,28 @@ async def goes_on(path: Path, before: dict[str, tuple[str, int, object]]) -> Non
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """Return a directory on a small disk of its own."""
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk", "400k") as place:
+        yield place
+
+
+@pytest.fixture
+def scarce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have less shared memory than it takes."""
+    with mounted(tmp_path / "memory", "16k") as place:
+        monkeypatch.setenv("RUNTIME_DIRECTORY", str(place))
+        yield
+
+
+@contextmanager
+def mounted(place: Path, size: str) -> Iterator[Path]:
+    """Have a disk of a size there during the block."""
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "none", place], capture_output=True, check=False
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", place],
+        capture_output=True,
+        check=False,
     )
-    if mounted.returncode:
+    if done.returncode:
         pytest.skip("nothing can be mounted here")
     try:
         yield place
@@ -174,6 +190,18 @@ async def test_a_disk_that_is_full_at_the_start(small: Path) -> None:
         filler.unlink()
         await written(boards)
         assert boards.store.why is None
+        before = states(boards)
+    await goes_on(path, before)
+
+
+@pytest.mark.usefixtures("scarce")
+async def test_shared_memory_that_is_full(tmp_path: Path) -> None:
+    """It is not written to, which would end the process; an orderly end is proved all the same."""
+    path = tmp_path / "t.db"
+    async with running(path) as boards:
+        assert boards.store._shown is not None
+        assert boards.store._shown._file is None
+        await publish(boards)
         before = states(boards)
     await goes_on(path, before)
 

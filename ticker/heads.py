@@ -14,7 +14,7 @@ from typing import Any
 
 from httptools import HttpParserInvalidURLError, parse_url
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -71,8 +71,12 @@ class Strangers:
                 return  # many came at once, as after a restart: they are about to speak
             self._end(longest)
 
+    def serve(self, stranger: HeadProtocol) -> None:
+        """Take note that something is being done for ``stranger``."""
+        self._idle.pop(stranger, None)
+
     def remove(self, stranger: HeadProtocol) -> None:
-        """Take note that ``stranger`` is served, or gone."""
+        """Take note that ``stranger`` is gone, or no stranger any more."""
         self._idle.pop(stranger, None)
         self._unread.pop(stranger, None)
 
@@ -90,6 +94,22 @@ class Strangers:
         stranger.transport.abort()
 
 
+class HeldFlow(FlowControl):
+    """Reads on, whoever asks for it, only when nothing of the ``rest`` waits to be parsed.
+
+    uvicorn reads on as often as an application asks for more of a body, of which it had a piece.
+    """
+
+    def __init__(self, transport: asyncio.Transport, rest: bytearray) -> None:
+        super().__init__(transport)
+        self._rest = rest
+
+    def resume_reading(self) -> None:
+        """Read on, unless something waits."""
+        if not self._rest:
+            super().resume_reading()
+
+
 class HeadProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; ends connections that send a head without end, or none.
 
@@ -104,11 +124,13 @@ class HeadProtocol(HttpToolsProtocol):
         self._rest = bytearray()  # what the loop has read and is not parsed yet
         self._waits = False  # for a turn to parse it
         self._unread = 0  # bytes since a head ended or a piece of a body came
+        self._answered: RequestResponseCycle | None = None  # begun last; ``cycle`` was read last
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self.flow = HeldFlow(transport, self._rest)
         self._address = self.client[0] if self.client else ""
         self._strangers.add(self, self.loop.time())
         self._wait()
@@ -118,6 +140,9 @@ class HeadProtocol(HttpToolsProtocol):
         self._cancel()
         self._rest.clear()
         self._strangers.remove(self)
+        if self._answered is not None:  # uvicorn tells the one that was read last
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
         self._let_go()
 
@@ -136,6 +161,8 @@ class HeadProtocol(HttpToolsProtocol):
 
     def _piece(self) -> bool:
         """Parse one piece; return whether there is more that may be parsed now."""
+        if self.transport.is_closing():  # since it began to wait for its turn
+            self._rest.clear()
         piece = bytes(self._rest[:PIECE_BYTES])
         del self._rest[:PIECE_BYTES]
         if piece:
@@ -169,10 +196,13 @@ class HeadProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Answer a request when it is its turn."""
+        self._answered = cycle
 
         def start() -> bool:
             if not cycle.disconnected:
-                self._strangers.remove(self)
+                self._strangers.serve(self)
+                if not self.flow.write_paused:  # else this answer, too, waits until it reads
+                    self._strangers.owe(self, 0)
                 HttpToolsProtocol._start_asgi_task(self, cycle, app)
             return False
 
@@ -180,11 +210,10 @@ class HeadProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile, once the answer is written."""
-        closing = self.transport.is_closing()
         self._strangers.add(self, self.loop.time())
         self._strangers.owe(self, self.transport.get_write_buffer_size())
         super().on_response_complete()
-        if not closing:
+        if not self.transport.is_closing():
             self._go_on()
 
     def resume_writing(self) -> None:
@@ -218,7 +247,8 @@ class HeadProtocol(HttpToolsProtocol):
 
         The collector looks seldom here, so thousands who come and go would leave much to it.
         """
-        self.parser = self.cycle = None  # type: ignore[assignment] # nothing comes any more
+        self.pipeline.clear()
+        self.parser = self.cycle = self._answered = None  # type: ignore[assignment] # nothing comes any more
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._late)
@@ -235,6 +265,9 @@ class HeadProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand an upgrade on, with an address as the endpoint knows it, or refuse it."""
+        if not self._idle:  # the answer under way would be written among the frames
+            self.transport.close()
+            return
         refusal = forbidden(self.scope["http_version"], self.headers)
         if refusal is not None:
             self._refuse(refusal, UPGRADE if refusal is HTTPStatus.UPGRADE_REQUIRED else b"")
@@ -248,6 +281,7 @@ class HeadProtocol(HttpToolsProtocol):
             self.url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
         self._turns.charge(UPGRADE_SECONDS)
         self._strangers.remove(self)
+        self._rest.clear()  # nothing may come before the answer (RFC 6455, 4.1)
         self.flow.resume_reading()  # it may have been held until this one's turn
         super().handle_websocket_upgrade()
         self._let_go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,5 +42,7 @@ class Packer:
 
 
 def _yield_the_core() -> None:
-    with suppress(OSError, AttributeError):  # where a thread has no priority of its own
+    if sys.platform != "linux":  # elsewhere a thread has no priority of its own
+        return
+    with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -89,6 +89,8 @@ class WebSocketEndpoint:
                 return
             await self._turns.take(viewer.address, MESSAGE_SECONDS)
             await self._writable(viewer, connection)  # who does not read is not listened to either
+            if viewer not in self._hub.viewers:
+                return  # it was ended meanwhile: its socket may be another's soon
             if not self._access.hears(messages):
                 most = f"at most {self._access.server.messages_per_second:g} messages per second"
                 self._hub.reply(viewer, protocol.error(ErrorCode.LIMIT, most))

@@ -66,8 +66,8 @@ class Shown:
             self._file = _locked(self._path)
         try:
             self._known, self._why = self._take()
-            if self._file is not None:
-                os.pwrite(self._file, bytes(_SIZE), 0)  # not sparse: there is room for all of it
+            if self._file is not None and not _filled(self._file):
+                self._unlock()
             self._memory = mmap.mmap(-1 if self._file is None else self._file, _SIZE)
         except OSError:
             self._unlock()
@@ -139,6 +139,7 @@ class Shown:
     def _unlock(self) -> None:
         if self._file is not None:
             os.close(self._file)
+            self._file = None
 
     def _remove(self) -> None:
         with suppress(FileNotFoundError):
@@ -177,6 +178,15 @@ def _locked(path: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _filled(file: int) -> bool:
+    """Have room for all of it, or none: a store to memory that is not there ends the process."""
+    with suppress(OSError):
+        if os.pwrite(file, bytes(_SIZE), 0) == _SIZE:
+            return True
+    os.ftruncate(file, 0)
+    return False
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:
