@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from threading import Event
 
@@ -405,19 +405,41 @@ async def test_nothing_there_is_no_trouble(
     assert not warnings(caplog)
 
 
-async def test_two_with_the_same_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_two_with_the_same_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second keeps nothing, and takes nothing from the first."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     path = tmp_path / "t.db"
     async with running(path) as first:
         await publish(first)
         await written(first)
         async with running(path, 2) as second:
-            assert second.store.wire()["status"] == "off"
+            assert second.store.wire()["status"] == "failing"
             await publish(second)
         assert len(warnings(caplog)) == 1
         assert "another process uses it" in warnings(caplog)[0]
         await publish(first)
         before = states(first)
+    await goes_on(path, before)
+
+
+async def test_who_waits_for_a_file_has_it_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a server is replaced by another one beside it; nothing of the first is told on."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    path = tmp_path / "t.db"
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running(path))
+        await publish(first)
+        async with running(path, 2) as second:
+            await publish(second)
+            assert "another process uses it" in (second.store.why or "")
+            await stack.aclose()
+            await eventually(lambda: second.store.why is None)
+            await publish(second)
+            before = states(second)
     await goes_on(path, before)
 
 
