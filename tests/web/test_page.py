@@ -402,7 +402,9 @@ def test_after_a_kill_the_page_is_full_and_says_how_old_it_is(
 ) -> None:
     """Also while the sources are gone: rows are there at once, marked, as old as they are."""
     prices = source([row("A", 1), row("B", 2)])
-    server = stocks(serve, prices.feed())
+    board = {**QUOTES, "title": "US stocks", "feeds": ["nyse"]}
+    server = serve({"nyse": prices.feed()}, {"stocks": board}, store="kept.db")
+    server.wait_for("readyz")
     begun = time()
 
     def kept() -> bool:
