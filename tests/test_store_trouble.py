@@ -443,6 +443,71 @@ async def test_who_waits_for_a_file_has_it_next(
     await goes_on(path, before)
 
 
+def flipped(path: Path) -> None:
+    """Flip a bit of the proof."""
+    proof = path.with_name("t.db-shown")
+    data = bytearray(proof.read_bytes())
+    data[100] ^= 1
+    proof.write_bytes(data)
+
+
+def cut_off(path: Path) -> None:
+    """Leave half of the proof."""
+    proof = path.with_name("t.db-shown")
+    os.truncate(proof, proof.stat().st_size // 2)
+
+
+def gone(path: Path) -> None:
+    """Leave nothing of the proof."""
+    path.with_name("t.db-shown").unlink()
+
+
+def copied(path: Path) -> None:
+    """Put a copy of the database in its place."""
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def written_to(path: Path) -> None:
+    """Write to the database."""
+    with closing(sqlite3.connect(path)) as somebody:
+        somebody.execute("DELETE FROM kept")
+        somebody.execute("INSERT INTO kept VALUES ('x', 'y', x'00')")
+        somebody.commit()
+
+
+@pytest.mark.parametrize("what", [flipped, cut_off, gone, copied, written_to])
+async def test_an_orderly_end_proves_nothing_of_anything_else(
+    tmp_path: Path, what: Callable[[Path], None]
+) -> None:
+    """The rows are there, in a new epoch."""
+    path = tmp_path / "t.db"
+    async with running(path) as boards:
+        await publish(boards)
+        before = states(boards)
+    what(path)
+    async with running(path, 2) as boards:
+        for name, (epoch, _, rows) in states(boards).items():
+            assert epoch != before[name][0]
+            assert rows == before[name][2]
+
+
+async def test_the_proof_of_an_orderly_end_counts_once(tmp_path: Path) -> None:
+    """One that is put back later is of a file that was something else."""
+    path, proof = tmp_path / "t.db", tmp_path / "t.db-shown"
+    async with running(path) as boards:
+        await publish(boards)
+    kept = proof.read_bytes()
+    async with running(path, 2) as boards:
+        assert not proof.exists()
+        await publish(boards)
+        before = states(boards)
+    proof.write_bytes(kept)
+    async with running(path, 3) as boards:
+        assert all(states(boards)[name][0] != before[name][0] for name in NAMES)
+
+
 async def test_a_file_that_goes_bad_while_it_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
