@@ -49,7 +49,7 @@ fuzz: $(VENV)/.dev
 conformance: $(VENV)/.dev $(VENV)/.autobahn
 	$(BIN)/python -m tests.conformance $(PYTHON2) $(VENV)/autobahn
 
-# sixty attacks from this machine beside 200 viewers: how long those wait, and the memory; ONLY="pipelining,bombs"
+# 46 attacks from this machine beside 200 viewers: how long those wait, and the memory; ONLY="pipelining,bombs"
 dos: $(VENV)/.dev
 	$(BIN)/python -m tests.dos $(if $(ONLY),--only "$(ONLY)")
 

@@ -242,6 +242,18 @@ MISTAKES = {
         edited("feeds: [shares]", "feeds: [shares], layout: cards"),
         ["12:37: boards.stocks.layout: expected quotes or scores, got 'cards'"],
     ),
+    "a store that is a word": (
+        edited("feeds:\n  shares", "store: yes\nfeeds:\n  shares"),
+        ["2:8: store: expected the path of a file, or off, got 'yes'"],
+    ),
+    "a store that is a url": (
+        edited("feeds:\n  shares", "store: sqlite:///t.db\nfeeds:\n  shares"),
+        ["2:8: store: expected the path of a file, or off, got 'sqlite:///t.db'"],
+    ),
+    "a store that no file can be": (
+        edited("feeds:\n  shares", 'store: "a\\0b"\nfeeds:\n  shares'),
+        ["2:8: store: expected the path of a file, or off, got 'a"],
+    ),
     "replay of nothing": (
         edited(
             "kind: simulate\n    symbols: {AAPL: 190.12}",

@@ -161,6 +161,25 @@ def test_of_too_many_idle_connections_the_oldest_go(
             viewer.wait("snapshot")
 
 
+def test_who_came_a_moment_ago_is_not_ended(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are; of those who stay idle the oldest go later. Viewers count as none."""
+    monkeypatch.setattr(heads, "MOST_IDLE", 20)
+    monkeypatch.setattr(heads, "IDLE_SECONDS", 1_000.0)
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(server.follow("b")) for _ in range(30)]
+        links = [stack.enter_context(linked(server, b"GET / HT")) for _ in range(40)]
+        until(lambda: len(strangers(server)._idle) == 40)
+        monkeypatch.setattr(heads, "IDLE_SECONDS", 0.0)
+        stack.enter_context(linked(server))
+        until(lambda: len(strangers(server)._idle) <= 20)
+        assert [answer(link) for link in links[:20]] == [b""] * 20
+        publish(server, "b", {"S1": {"last": 77}})
+        for viewer in viewers:
+            viewer.wait("diff")
+
+
 def test_answers_that_nobody_reads_are_bounded(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -224,6 +224,21 @@ def test_another_config_after_the_restart(
             assert store.why is None
 
 
+def test_a_feed_that_reads_otherwise_is_read_at_once_and_as_by_a_stranger(
+    tmp_path: Path, web: Source
+) -> None:
+    """What its source confirms (304) would be what was read by the old config, and not be due."""
+    web.confirm("/n", {"rows": [{"symbol": "A", "last": 1, "bid": 9}]})
+    with serving(two(tmp_path, web, every="1h")) as server:
+        read_as(server, 1)
+    with serving(two(tmp_path, web, every="1h", fields="{last: bid}")) as server:
+        read_as(server, 9)
+    with serving(two(tmp_path, web, every="2h", fields="{last: bid}")) as server:
+        read_as(server, 9)
+        assert server.get("/api/feeds").json()["feeds"]["f"]["next_run"] > (time() + 1800) * 1000
+    assert ["if-none-match" in headers for _, headers in web.requests] == [False, False]
+
+
 def test_a_feed_that_is_gone(tmp_path: Path, web: Source) -> None:
     """Its rows go when another fills the board."""
     path = two(tmp_path, web)

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -433,20 +433,107 @@ async def test_nothing_there_is_no_trouble(
     assert not warnings(caplog)
 
 
-async def test_two_with_the_same_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_two_with_the_same_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second keeps nothing, and takes nothing from the first."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     path = tmp_path / "t.db"
     async with running(path) as first:
         await publish(first)
         await written(first)
         async with running(path, 2) as second:
-            assert second.store.wire()["status"] == "off"
+            assert second.store.wire()["status"] == "failing"
             await publish(second)
         assert len(warnings(caplog)) == 1
         assert "another process uses it" in warnings(caplog)[0]
         await publish(first)
         before = states(first)
     await goes_on(path, before)
+
+
+async def test_who_waits_for_a_file_has_it_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a server is replaced by another one beside it; nothing of the first is told on."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    path = tmp_path / "t.db"
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running(path))
+        await publish(first)
+        async with running(path, 2) as second:
+            await publish(second)
+            assert "another process uses it" in (second.store.why or "")
+            await stack.aclose()
+            await eventually(lambda: second.store.why is None)
+            await publish(second)
+            before = states(second)
+    await goes_on(path, before)
+
+
+def flipped(path: Path) -> None:
+    """Flip a bit of the proof."""
+    proof = path.with_name("t.db-shown")
+    data = bytearray(proof.read_bytes())
+    data[100] ^= 1
+    proof.write_bytes(data)
+
+
+def cut_off(path: Path) -> None:
+    """Leave half of the proof."""
+    proof = path.with_name("t.db-shown")
+    os.truncate(proof, proof.stat().st_size // 2)
+
+
+def gone(path: Path) -> None:
+    """Leave nothing of the proof."""
+    path.with_name("t.db-shown").unlink()
+
+
+def copied(path: Path) -> None:
+    """Put a copy of the database in its place."""
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def written_to(path: Path) -> None:
+    """Write to the database."""
+    with closing(sqlite3.connect(path)) as somebody:
+        somebody.execute("DELETE FROM kept")
+        somebody.execute("INSERT INTO kept VALUES ('x', 'y', x'00')")
+        somebody.commit()
+
+
+@pytest.mark.parametrize("what", [flipped, cut_off, gone, copied, written_to])
+async def test_an_orderly_end_proves_nothing_of_anything_else(
+    tmp_path: Path, what: Callable[[Path], None]
+) -> None:
+    """The rows are there, in a new epoch."""
+    path = tmp_path / "t.db"
+    async with running(path) as boards:
+        await publish(boards)
+        before = states(boards)
+    what(path)
+    async with running(path, 2) as boards:
+        for name, (epoch, _, rows) in states(boards).items():
+            assert epoch != before[name][0]
+            assert rows == before[name][2]
+
+
+async def test_the_proof_of_an_orderly_end_counts_once(tmp_path: Path) -> None:
+    """One that is put back later is of a file that was something else."""
+    path, proof = tmp_path / "t.db", tmp_path / "t.db-shown"
+    async with running(path) as boards:
+        await publish(boards)
+    kept = proof.read_bytes()
+    async with running(path, 2) as boards:
+        assert not proof.exists()
+        await publish(boards)
+        before = states(boards)
+    proof.write_bytes(kept)
+    async with running(path, 3) as boards:
+        assert all(states(boards)[name][0] != before[name][0] for name in NAMES)
 
 
 async def test_a_file_that_goes_bad_while_it_is_used(

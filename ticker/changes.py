@@ -108,7 +108,16 @@ def fingerprint(settings: Settings) -> str:
     if settings.bus is None:
         return ""
     common = settings.effective().model_dump(mode="json", include={"feeds", "boards", "access"})
-    text = orjson.dumps([list(settings.boards), common], option=orjson.OPT_SORT_KEYS)
+    return _short([list(settings.boards), common])
+
+
+def reads(feed: Feed) -> str:
+    """Return a short name of what a feed reads and how, not of when and how it is judged."""
+    return _short(feed.model_dump(mode="json", exclude=GOES_ON - {"kind"}))
+
+
+def _short(value: object) -> str:
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return sha256(text).digest()[:FINGERPRINT_BYTES].hex()
 
 

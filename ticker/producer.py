@@ -13,6 +13,7 @@ from time import perf_counter, time
 from typing import Any
 
 from ticker import fields
+from ticker.changes import reads
 from ticker.config import Feed as FeedSettings
 from ticker.config import PollFeed, ReplayFeed
 from ticker.diff import Row, Rows
@@ -59,6 +60,7 @@ class _Source:
 
     def __init__(self, settings: FeedSettings, feed: Feed, health: Health) -> None:
         self.settings, self.feed = settings, feed
+        self.reads = reads(settings)
         self.boards: list[LiveBoard] = []
         self.health = health
         self.fresh = True
@@ -171,23 +173,31 @@ class Producer:
 
         ``known`` is what viewers were told of it, ``memory`` what `memories` told there, ``every``
         the interval at which it was read, ``ahead`` by how many seconds the clock there was ahead
-        of ours. Returns the interval that is in force.
+        of ours. Returns the interval that is in force. A feed that reads something else by now,
+        or reads it otherwise, begins anew: see `put`.
         """
         source, now = self._sources[name], time()
+        anew = self.is_other(name, memory)
         rows = dict(source.boards[0].board.said(name)) if source.boards else {}
-        source.fresh = known.at is None
+        source.fresh = known.at is None or anew
         source.health.inherit(known, memory, now, ahead)
         source.health.rows = len(rows)
         if source.guard is not None:
-            source.guard.inherit(rows, memory.get("guard", {}))
+            if not anew:
+                source.guard.inherit(rows, memory.get("guard", {}))
             source.guard.held = source.health.held
-        if not source.fresh:
-            if isinstance(source.feed, Resumable):
+        if known.at is not None:
+            if isinstance(source.feed, Resumable) and not anew:
                 plain = rows if source.guard is None else _plain(rows)
                 source.feed.resume(plain, memory.get("feed", {}), now)
             source.pace.inherit(source.rows(), source.health.record, every, now)
             self._judge(name, source, now)  # before anything is published: rows may be late
         return source.pace.every
+
+    def is_other(self, name: str, memory: Mapping[str, Any]) -> bool:
+        """Whether a ``memory`` is of a feed that read something else, or read it otherwise."""
+        known = self._sources[name].reads
+        return bool(memory.get("reads", known) != known)
 
     def every(self, name: str) -> float:
         """Return the interval of feed ``name`` that is in force, in seconds."""
@@ -198,7 +208,7 @@ class Producer:
         return {name: self._memory(source) for name, source in self._sources.items()}
 
     def _memory(self, source: _Source) -> dict[str, Any]:
-        memory = source.health.memory()
+        memory = source.health.memory() | {"reads": source.reads}
         if source.guard is not None:
             memory["guard"] = source.guard.memory()
         if isinstance(source.feed, Resumable):

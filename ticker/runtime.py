@@ -201,6 +201,8 @@ class Ticker:
         try:
             memory = kept.memory(name)
             every = self.producer.resume(name, known or UNREAD, memory, asked.every, ahead)
+            if self.producer.is_other(name, memory):
+                last = None  # what was read says nothing of when this is due
         except Exception:  # what is kept must not keep the feed from being read
             log.exception("feed '%s' begins anew", name)
         self.schedule.add(name, every, self._tick(name), last=last, wait=asked.wait)

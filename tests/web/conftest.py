@@ -148,6 +148,13 @@ class RunningServer:
         finally:
             self._process = None
 
+    def kill(self) -> None:
+        """End it as a crash does: ``kill -9``."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
     def _answers(self, path: str) -> bool:
         try:
             with urllib.request.urlopen(self.url + path, timeout=1) as response:

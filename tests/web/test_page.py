@@ -6,10 +6,14 @@ import json
 import re
 from collections.abc import Callable
 from itertools import count
+from time import time
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.support import until
 
 from .conftest import Complaints, RunningServer, ScriptedSource
 
@@ -391,6 +395,38 @@ def test_a_restart_is_survived(serve: Serve, page: Page, complaints: Complaints)
     assert page.evaluate("window.witness"), "the page was loaded anew"
     refused = "ERR_CONNECTION_REFUSED"
     complaints[:] = [text for text in complaints if refused not in text]
+
+
+def test_after_a_kill_the_page_is_full_and_says_how_old_it_is(
+    serve: Serve, source: Source, page: Page
+) -> None:
+    """Also while the sources are gone: rows are there at once, marked, as old as they are."""
+    prices = source([row("A", 1), row("B", 2)])
+    board = {**QUOTES, "title": "US stocks", "feeds": ["nyse"]}
+    server = serve({"nyse": prices.feed()}, {"stocks": board}, store="kept.db")
+    server.wait_for("readyz")
+    begun = time()
+
+    def kept() -> bool:
+        status = httpx.get(server.url + "api/status").json()
+        return bool(status["store"]["written"] > begun * 1000)
+
+    until(kept, what="the rows to be on the disk")
+    server.kill()
+    killed = time()
+    prices.close()  # refuses connections
+    until(lambda: time() - killed > 3, what="the rows to be old")
+    server.start()
+    page.goto(server.url)
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator("tbody .badge").first).to_have_text(re.compile("^(stale|down)"))
+    expect(page.locator("#notes li")).to_have_text(re.compile("^nyse: (stale|down) since "))
+    page.locator("#feeds summary").click()
+    words = page.locator("#feeds li")
+    expect(words).to_have_text(re.compile(r" · last read \d+ s ago · "))
+    seen, now = words.inner_text(), time()
+    age = int(seen.partition("last read ")[2].split()[0])
+    assert now - killed - 2 < age < now - begun + 2, seen
 
 
 @pytest.mark.parametrize("board", ["stocks", "games"])

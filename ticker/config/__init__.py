@@ -60,7 +60,8 @@ def _column(value: Any) -> Any:
 
 
 def _store(value: str) -> str:
-    if value in {"on", "true", "yes", "false", "no", "null", "~", ""}:
+    is_word = value in {"on", "true", "yes", "false", "no", "null", "~", ""}
+    if is_word or "\0" in value or "://" in value:
         raise rule(f"expected the path of a file, or off, got '{value}'")
     return value
 

@@ -106,7 +106,6 @@ class Store:
         self._boards = boards
         self._database: Database | None = None
         self._shown: Shown | None = None
-        self._off = False  # for good
         self._worker = Worker("store")
         self._contents = Contents()  # until everybody has taken what there was
         self._lines: dict[str, _Line] = {}
@@ -144,8 +143,7 @@ class Store:
             async with asyncio.timeout(LOAD_SECONDS):
                 self._contents = await self._worker.do(self._open)
         except Occupied as error:
-            self._off = True
-            return f"{error}; nothing is kept until a restart"
+            return f"{error}; nothing is kept until it ends"
         except TimeoutError:
             return f"it does not answer within {LOAD_SECONDS:.0f} s; nothing is kept until it does"
         except Unusable as error:
@@ -253,8 +251,6 @@ class Store:
         if not live.take(entry):
             return False
         self._show(live)
-        if self._off:
-            return True
         line = self._lines.setdefault(live.name, _Line())
         if line.at == (entry.epoch, entry.prev):
             data = entry.encode()
@@ -333,9 +329,6 @@ class Store:
 
     async def write(self) -> None:
         """Write what has changed by now, in one transaction."""
-        if self._off:
-            self._work.clear()
-            return
         anew, self._anew = self._anew, False
         statements = self._take(anew=anew)
         began = monotonic()
@@ -480,9 +473,8 @@ class Store:
 
     def wire(self) -> dict[str, Any]:
         """Return how it is, as ``/api/status`` says it."""
-        status = "ok" if self.why is None else "off" if self._off else "failing"
         return {
-            "status": status,
+            "status": "ok" if self.why is None else "failing",
             "why": self.why,
             "since": ms(self.since),
             "written": ms(self.written_at),
