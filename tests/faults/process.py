@@ -71,7 +71,7 @@ async def stopped_often(world: World, rng: random.Random, seconds: float) -> Non
 async def busy(world: World, rng: random.Random, seconds: float) -> None:
     """Others run on the only processor that it may have."""
     core = rng.choice(sorted(os.sched_getaffinity(0)))
-    pid = world.server.pid
+    pid, before = world.server.pid, os.sched_getaffinity(0)
     with suppress(ProcessLookupError):
         before = os.sched_getaffinity(pid)
         os.sched_setaffinity(pid, {core})
