@@ -32,8 +32,11 @@ from ticker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-COLLECT_AFTER = (10_000, 150, 100)
-"""New objects until the youngest are collected, and how many such rounds until the older are."""
+COLLECT_AFTER = (10_000, 5, 100)
+"""New objects until the youngest are collected, and how many such rounds until the older are.
+
+What is gone after some minutes, as an event stream is, must not wait for the last round of all.
+"""
 
 REQUEST_SECONDS = 5.0
 """How long requests under way may take after the last goodbye."""
