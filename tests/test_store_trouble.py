@@ -555,6 +555,27 @@ async def test_a_file_that_goes_bad_while_it_is_used(
     await goes_on(path, before)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_somebody_takes_away_while_it_is_used(
+    tmp_path: Path, replaced: bool
+) -> None:
+    """It is noticed, and another is begun, with everything."""
+    path = tmp_path / "t.db"
+    async with running(path) as boards:
+        await publish(boards)
+        await written(boards)
+        copied = path.read_bytes()
+        path.unlink()
+        if replaced:
+            path.write_bytes(copied)
+        await publish(boards)
+        await eventually(lambda: boards.store.failures)
+        await eventually(lambda: boards.store.why is None)
+        await publish(boards)
+        before = states(boards)
+    await goes_on(path, before)
+
+
 async def test_a_defect_does_not_leave_half_a_transaction(tmp_path: Path) -> None:
     """What cannot be written is no reason to give the file up."""
     path = tmp_path / "t.db"

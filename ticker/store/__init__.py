@@ -406,6 +406,10 @@ class Store:
             self._open()  # what it has is older than what is known by now
         if self._database is None:
             raise Unusable("a new file cannot be begun")
+        if not self._database.is_at(self.path):
+            gone, self._database = self._database, None
+            gone.close()
+            raise Unusable("the file was removed or replaced")
         try:
             self._database.write(statements)
         except Bad as error:

@@ -7,6 +7,7 @@ alone. Everything here blocks: it is for the store's thread.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -97,6 +98,10 @@ class Database:
             raise Unusable(_words(error)) from None
         try:
             self._prepare()
+            self._file = path.stat()
+        except OSError as error:
+            self._connection.close()
+            raise Unusable(str(error.strerror)) from None
         except sqlite3.Error as error:
             self._connection.close()
             raise _judged(error) from None
@@ -124,6 +129,13 @@ class Database:
     def read(self) -> Contents:
         """Return everything that can be read; what cannot be is named."""
         return _read(self._connection)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether this is still the file at ``path``: it may have been removed or replaced."""
+        try:
+            return os.path.samestat(self._file, path.stat())
+        except OSError:
+            return False
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Do all of it or nothing. Raises Unusable or Bad."""
