@@ -41,7 +41,7 @@ class OneFrameConnection:
         self.taken.append(json.loads(frame.text))
         self.on_full()
 
-    def write_rest(self, data: bytes) -> None:
+    def write_rest(self, data: bytes, sent: int) -> None:
         raise AssertionError("there is no socket")
 
     def leave(self, watch: Watch) -> None:

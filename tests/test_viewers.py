@@ -16,7 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support import PATIENCE, Follower, Running, publish, quiet_server, serving, until
-from ticker.frame import Frame, SharedWindows
+from ticker import transport
+from ticker.frame import Frame, SharedWindows, is_compressed
 from ticker.transport import WRITE_HIGH
 
 
@@ -559,3 +560,32 @@ def test_every_response_has_the_security_headers(server: Running) -> None:
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_who_cannot_be_written_to_is_dropped_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Short of memory nobody knows what went out: who comes back gets what it lacks."""
+    failed: list[object] = []
+
+    def short(data: bytes) -> bool:
+        if not failed:
+            failed.append(data)
+            raise MemoryError
+        return is_compressed(data)
+
+    with quiet_server() as server, server.follow("b") as one, server.follow("b") as other:
+        for viewer in (one, other):
+            viewer.wait("snapshot")
+        one.send(type="pause")
+        one.send(type="ping")
+        one.wait("pong")
+        publish(server, rows={"SIM": {"last": 1}})
+        other.wait("diff")
+        monkeypatch.setattr(transport, "is_compressed", short)
+        one.send(type="resume")
+        with pytest.raises(ConnectionClosed):
+            one.wait("diff")
+        publish(server, rows={"SIM": {"last": 2}})
+        other.wait("diff")
+    assert failed

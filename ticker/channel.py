@@ -128,7 +128,7 @@ class Channel:
                 except OSError:  # full or broken: its transport finds out which
                     sent = 0
                 if sent < len(data):
-                    watch.viewer.connection.write_rest(data[sent:])
+                    watch.viewer.connection.write_rest(data, sent)
             else:
                 others += 1
                 if watch in self.watches and (delivery := watch.deliver(frame)) is not None:

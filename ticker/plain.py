@@ -30,7 +30,7 @@ class PlainConnection:
         self.on_writable: Callable[[], None] = nobody
         self.on_lost: Callable[[str], None] = nobody
 
-    def write_rest(self, data: bytes) -> None:
+    def write_rest(self, data: bytes, sent: int) -> None:
         """Never be called: there is no socket to write to."""
 
     def leave(self, watch: Watch) -> None:

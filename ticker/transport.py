@@ -336,14 +336,25 @@ class FrameConnection:
         return self._bits > 0
 
     def write(self, frame: Frame, watch: Watch | None = None) -> None:
-        """Write the ready bytes; never waits."""
-        data = self._form(frame, watch) if self._bits else frame.websocket
-        self.traffic.sent(len(frame.text), len(data), compressed=is_compressed(data))
-        self._transport.write(data)
+        """Write the ready bytes; never waits. Where that fails the viewer is dropped.
 
-    def write_rest(self, data: bytes) -> None:
+        Nobody knows then how much of them went out: short of memory, it may be anything.
+        """
+        try:
+            data = self._form(frame, watch) if self._bits else frame.websocket
+            self.traffic.sent(len(frame.text), len(data), compressed=is_compressed(data))
+            self._transport.write(data)
+        except Exception:
+            self._transport.abort()
+            raise
+
+    def write_rest(self, data: bytes, sent: int) -> None:
         """Let the transport send what the socket did not take; it also finds out about errors."""
-        self._transport.write(data)
+        try:
+            self._transport.write(data[sent:])
+        except Exception:  # as above
+            self._transport.abort()
+            raise
 
     def _form(self, frame: Frame, watch: Watch | None) -> bytes:
         """Return the smallest form of ``frame`` that the viewer can read where it is."""

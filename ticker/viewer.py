@@ -63,8 +63,8 @@ class Connection(Protocol):
         ``watch`` is given with a frame of its channel.
         """
 
-    def write_rest(self, data: bytes) -> None:
-        """Send bytes that the socket did not take."""
+    def write_rest(self, data: bytes, sent: int) -> None:
+        """Send what the socket did not take of ``data``: all but the first ``sent`` bytes."""
 
     def leave(self, watch: Watch) -> None:
         """Take note that no more frames of the watch's channel will come."""
