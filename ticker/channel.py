@@ -119,10 +119,10 @@ class Channel:
         waiting = []
         for watch in batch:
             if watch.seq == prev and watch.fd != NO_SOCKET and (place := watch.place) in forms:
-                data, watch.place = forms[place]
-                watch.seq = seq
+                data, after = forms[place]
                 if place != usual:
                     unusual[place] += 1
+                watch.seq, watch.place = seq, after
                 try:
                     sent = os.write(watch.fd, data)
                 except OSError:  # full or broken: its transport finds out which

@@ -117,8 +117,8 @@ class Watch:
             return None  # what is skipped here, since(seq) repeats once the viewer is ready
         if self.seq != frame.prev:
             return self.catch_up()
-        self.seq = frame.seq
         self.channel.handed += 1
+        self.seq = frame.seq  # from here on only the write can fail, and that drops the viewer
         return viewer.connection.write(frame, self)
 
     def catch_up(self) -> Awaitable[None] | None:
@@ -126,11 +126,11 @@ class Watch:
         waiting = None
         frame = self.live.since(self.seq)
         if frame is not None:
-            self.seq = frame.seq
             if frame.prev == UNTOLD:  # a snapshot says the status too
                 self.status_version = self.live.status_version
             else:
                 self._count()
+            self.seq = frame.seq
             waiting = self.viewer.connection.write(frame)
         return self.tell_status() or waiting
 
