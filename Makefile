@@ -17,7 +17,7 @@ LONG := $(addprefix tests/,web/test_kiosk.py web/test_embeds.py web/test_live_op
 	web/test_drawer.py web/test_dialogs.py web/test_calm.py web/test_operations.py \
 	test_deploy.py test_deploy_cluster.py test_proxies.py test_package.py test_openapi.py \
 	test_workers.py test_bus_ill.py test_postgres.py test_feed_faults.py test_soak_trial.py \
-	test_redis.py test_faults.py)
+	test_redis.py test_faults.py web/test_accessibility.py)
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(LONG:%=--ignore=%)

@@ -92,6 +92,7 @@ export class Chart {
     if (this.#isOver) return;
     this.#plot = new Plot(uPlot, (byKey) => this.#point(byKey));
     this.#plot.element.setAttribute("aria-describedby", this.#readout.id);
+    this.#plot.element.setAttribute("aria-label", this.#symbol); // until it is known what it shows
     this.#frame.append(this.#plot.element);
     this.#drawSoon();
   }
