@@ -153,6 +153,8 @@ class Oracle:
         self.lag = 0.0
         """How late this machine is just now, in seconds: so much later old age may show."""
         self.excused_until = 0.0
+        self.restless = False
+        """Whether feeds may begin anew at any moment, also while they are being answered."""
         self.poor_until = 0.0
         """Until when the process may have too little of something to answer, in epoch seconds."""
         self._truths = {name: _Truth() for name in boards}

@@ -257,6 +257,7 @@ async def reloads(world: World, rng: random.Random, seconds: float) -> None:
         config = world.server.config
         text = config.read_text()
         end = monotonic() + seconds
+        world.oracle.restless = True
         try:
             while monotonic() < end:
                 if rng.random() < 0.3:
@@ -274,6 +275,8 @@ async def reloads(world: World, rng: random.Random, seconds: float) -> None:
             _replace(config, text)
         world.server.signal(signal.SIGHUP)
         await until(lambda: _in_force(world), "the config is not in force", patience=15)
+        await asyncio.sleep(1.0)  # for answers that are under way
+        world.oracle.restless = False
 
 
 async def _in_force(world: World) -> bool:
