@@ -204,9 +204,10 @@ class Oracle:
         for symbol, row in rows.items():
             if "last" in row:
                 truth.prices.setdefault(symbol, set()).add(row["last"])
-        known = list(
-            truth.frontier
-        )  # a feed that begins anew may have forgotten what it cannot read
+        known = list(truth.frontier)
+        if self.restless:
+            known += [replace(node, doubts={}, fresh=True) for node in truth.frontier]
+        # a feed that begins anew may have forgotten what it cannot read
         known += [replace(node, rows={}, doubts={}) for node in known if node.fresh and node.rows]
         self._extend(truth, [self._step(feed, node, rows, etag) for node in known])
         return Offer(truth, [symbol for symbol, row in rows.items() if row is not KEEP])
